@@ -1,0 +1,1 @@
+"""The portfolio: one account, one cell a (trader, market) pair, integer money."""
