@@ -1,0 +1,90 @@
+# Everything one does with the repository. Needs a Python of 3.11 or newer with venv, make and a package index;
+# `make help` lists the targets. What a target installs goes into .venv and nowhere else.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first interpreter that really runs (a pyenv shim may not) and can make environments (Debian packs ensurepip apart).
+# 3.11 comes first because the lock file was resolved with it. Another one: make PYTHON=/path/to/python
+PROBE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	"$$p" -c '$(PROBE)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+
+# The environment is right when this file exists: its name holds the content of what was installed and where, so a second
+# run installs nothing, and an edited lock, another branch or a moved folder does. (Times of files say neither.)
+KEY := $(shell { cat requirements.lock pyproject.toml; pwd; } | cksum | tr ' ' '-')
+STAMP := $(VENV)/.installed-$(KEY)
+
+# numba's cached kernels do not notice an edit in another file, so the suite keeps them in a folder named by the sources
+# (tests/conftest.py). ARGS is handed on: make test ARGS="tests/test_layers.py -x", make lab ARGS=--no-browser
+ARGS ?=
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test notebooks lab bench check format soak kill install lock clean
+
+help:
+	@echo 'make demo    environment, install, three traders on random candles for 30 s'
+	@echo 'make test    environment, install, all tests and notebooks'
+	@echo 'make lab     JupyterLab on the notebooks'
+	@echo 'make bench   the benchmarks; their results belong in docs/benchmarks.md'
+	@echo 'make check   ruff (lint, format) and mypy;  make format  puts the format right'
+	@echo 'make kill    long SIGKILL campaigns;        make soak    hours of running'
+	@echo 'make lock    resolve requirements.lock anew;  make clean  remove environment and caches'
+
+demo: $(STAMP)
+	$(BIN)/pairsim demo --seconds 30 $(ARGS)
+
+test: $(STAMP)
+	$(PYTEST) $(ARGS)
+	@$(MAKE) --no-print-directory notebooks
+
+# Executed, not compared. With their own warnings: the kernels' are Jupyter's, not ours.
+notebooks: $(STAMP)
+	@if ls notebooks/*.ipynb >/dev/null 2>&1; then \
+		$(PYTEST) --nbmake --nbmake-timeout=120 --timeout=300 -W default notebooks; fi
+
+lab: $(STAMP)
+	$(BIN)/python -m jupyterlab $(ARGS) $(wildcard notebooks)
+
+bench: $(STAMP)
+	@for file in benchmarks/[a-z]*.py; do \
+		[ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: $(STAMP)
+	$(PYTEST) -m soak --timeout=0 -o faulthandler_timeout=0 $(ARGS)
+
+kill: $(STAMP)
+	$(PYTEST) -m kill --timeout=0 -o faulthandler_timeout=0 $(ARGS)
+
+install: $(STAMP)
+
+# Without build isolation: the build backend is in the lock too, and nothing is fetched that is not.
+$(STAMP):
+	@[ -n "$(PYTHON)" ] || { echo 'pairsim needs Python 3.11 or newer with venv, and found none.'; \
+		echo 'Install one (Debian: apt-get install python3-venv) or name it: make PYTHON=/path/to/python'; exit 1; } >&2
+	@$(BIN)/python -c '$(PROBE); import pip' >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@rm -f $(VENV)/.installed-* && touch $@
+
+# A clean resolve of the package with its dev extra, in an environment of its own.
+lock:
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && "$(PYTHON)" -m venv "$$folder" && \
+	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check '.[dev]' && \
+	{ echo '# Exact versions of everything `make` installs: pairsim[dev], resolved with Python 3.11. Renew with `make lock`.'; \
+	"$$folder/bin/python" -m pip freeze --exclude pairsim; } > "$$folder/lock" && cp "$$folder/lock" requirements.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find pairsim tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
