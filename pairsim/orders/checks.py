@@ -1,0 +1,124 @@
+"""The one place where orders are checked, as pure kernels: what the gate runs live and the backtest runs inline.
+
+A refusal is a verdict, a small integer with a reason; nothing is raised. Reservations hold the cash that approved buys will
+take until they are settled, so two orders cannot spend the same money.
+"""
+
+import numpy as np
+from numba import njit
+
+from pairsim.orders.order import O_LIMIT, O_PAIR, O_QUANTITY, O_SIDE, O_STOP, OrderType
+from pairsim.portfolio.accounting import JIT, affordable, cost_of, notional_of, pair_cell
+from pairsim.portfolio.layout import (
+    A_CASH,
+    A_MARKETS,
+    A_PAIRS,
+    A_SHORT,
+    A_TAKER,
+    ACCOUNT_WORDS,
+    M_LOT,
+    M_MARK,
+    M_MINIMUM,
+    M_TO_QUOTE,
+    MARKET_WORDS,
+    P_MARKET,
+    P_QUANTITY,
+    P_SETTLED,
+)
+
+(PASSED, UNKNOWN_SYMBOL, NO_LOT, BELOW_MINIMUM, NO_CASH, NO_POSITION, NO_PRICE, TOO_LARGE, HALTED, REDUCE_ONLY, DUPLICATE) = range(11)
+REASONS: tuple[str, ...] = (
+    "",
+    "unknown symbol",
+    "quantity is less than one lot",
+    "below the minimum notional",
+    "not enough cash",
+    "more than the position; short selling needs SimBroker(short=True)",
+    "no price yet",
+    "too large to count",
+    "trading is halted; unhalt() clears it",
+    "reduce-only: the order would enlarge a position",
+    "duplicate",
+)
+ACTIVE, REDUCE, HALT = 0, 1, 2  # trading states, as words of shared memory
+
+# Reservations: word 0 how many, then rows of (pair, number, money).
+R_PAIR, R_NUMBER, R_MONEY, R_WORDS = 0, 1, 2, 3
+
+
+def reservation_words(capacity: int) -> int:
+    """Words of a table of reservations for so many unsettled decisions."""
+    return 1 + capacity * R_WORDS
+
+
+@njit(**JIT)
+def reserved_cash(mem, base, table):
+    """Cash still reserved, after dropping what the portfolio says is settled. ``table`` is int64[1 + 3k]."""
+    total, kept = np.int64(0), 0
+    for k in range(table[0]):
+        row = 1 + k * R_WORDS
+        if mem[pair_cell(mem, base, table[row]) + P_SETTLED] < table[row + R_NUMBER]:
+            to = 1 + kept * R_WORDS
+            table[to], table[to + 1], table[to + 2] = table[row], table[row + 1], table[row + 2]
+            total += table[row + R_MONEY]
+            kept += 1
+    table[0] = kept
+    return total
+
+
+@njit(**JIT)
+def check_order(mem, memf, base, table, order_mem, order_memf, order, number, trading):
+    """The verdict on one sized order, and its reservation when it passes.
+
+    mem, base : the portfolio region. table : reservations. order : word of the order record in ``order_mem``.
+    number : of the decision. trading : ACTIVE, REDUCE or HALT. A buy passes if at least one lot can be paid: the fill trims
+    the rest, so that a price that moved does not refuse an all-in order.
+    """
+    pair, side = order_mem[order + O_PAIR], order_mem[order + O_SIDE]
+    if pair < 0 or pair >= mem[base + A_PAIRS]:
+        return UNKNOWN_SYMBOL
+    if side == 0:
+        return PASSED  # a cancel always passes
+    if trading == HALT:
+        return HALTED
+    cell = pair_cell(mem, base, pair)
+    market = base + ACCOUNT_WORDS + mem[cell + P_MARKET] * MARKET_WORDS
+    held, quantity, lot = mem[cell + P_QUANTITY], order_mem[order + O_QUANTITY], mem[market + M_LOT]
+    if trading == REDUCE and (held * side >= 0 or quantity > abs(held)):
+        return REDUCE_ONLY
+    if quantity < lot:
+        return NO_LOT
+    price = memf[market + M_MARK]
+    limit, stop = order_memf[order + O_LIMIT], order_memf[order + O_STOP]
+    if limit == limit:
+        price = limit
+    elif stop == stop:
+        price = stop
+    if not price > 0.0:
+        return NO_PRICE
+    notional = notional_of(price, quantity, memf[market + M_TO_QUOTE])
+    if notional < 0:
+        return TOO_LARGE
+    closes = held * side < 0 and quantity == abs(held)
+    if notional < mem[market + M_MINIMUM] and not closes:
+        return BELOW_MINIMUM
+    if side < 0:
+        if mem[base + A_SHORT] == 0 and quantity > max(held, 0):
+            return NO_POSITION
+        return PASSED
+    opens = quantity - max(-held, 0)
+    if opens > 0:
+        free = mem[base + A_CASH] - reserved_cash(mem, base, table)
+        if affordable(free, price, memf[market + M_TO_QUOTE], mem[base + A_TAKER], lot) < lot:
+            return NO_CASH
+        if 1 + (table[0] + 1) * R_WORDS <= len(table):
+            row = 1 + table[0] * R_WORDS
+            cost = cost_of(price, opens, memf[market + M_TO_QUOTE], mem[base + A_TAKER])
+            table[row], table[row + 1], table[row + 2] = pair, number, free if cost < 0 else min(cost, free)
+            table[0] += 1
+    return PASSED
+
+
+def market_order(type_: int) -> bool:
+    """Whether an order of this type keeps its trader's position pending."""
+    return type_ == OrderType.MARKET

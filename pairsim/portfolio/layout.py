@@ -1,0 +1,107 @@
+"""Where the words of a portfolio stand: one account cell, a cell a market, a cell a (trader, market) pair.
+
+The same layout serves the shared region that the order engine publishes under one seqlock (its only writer), the private
+ledger of a simulated venue, and a backtest. Units: money in 1/quote_scale, quantities in 1/base_scale, both int64.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pairsim.errors import InputError
+from pairsim.market.instrument import Instrument
+
+# Account cell. The word at 0 is the sequence of the seqlock that guards the whole region.
+(A_SEQUENCE, A_CASH, A_CASH_F, A_EQUITY, A_FEES, A_REALISED, A_MARK_TIME, A_FILLS, A_MARKETS, A_PAIRS, A_QUOTE_SCALE, A_SHORT,
+ A_TAKER, A_MAKER, A_SLIPPAGE, A_OPENING) = range(16)  # fmt: skip
+ACCOUNT_WORDS = 16
+
+# Market cell: the account's quantity, its mark, and what the kernels need of the instrument.
+(M_QUANTITY, M_MARK, M_MARK_TIME, M_FROM_BASE, M_TO_QUOTE, M_LOT, M_TICK, M_MINIMUM) = range(8)
+MARKET_WORDS = 8
+
+# Pair cell: the position of one trader in one market. SETTLED is the number of the last decision whose market orders are
+# all final; IN_FLIGHT counts the market orders that are not.
+(P_QUANTITY, P_COST, P_QUANTITY_F, P_AVERAGE, P_SETTLED, P_IN_FLIGHT, P_REALISED, P_FEES, P_MARKET, P_TRADER, P_FILLS,
+ P_SPARE) = range(12)  # fmt: skip
+PAIR_WORDS = 12
+
+RATE_SCALE = 100_000_000  # fee rates are integers of 1e-8: 10 bps = 100,000
+BPS = 10_000.0
+MONEY_LIMIT = 9_000_000_000_000_000_000  # just under 2**63: more cannot be counted
+
+
+class Costs(NamedTuple):
+    """What trading costs: fees and slippage in basis points, and whether short positions are allowed."""
+
+    fee_bps: float = 10.0
+    maker_fee_bps: float = 10.0
+    slippage_bps: float = 0.0
+    short: bool = False
+
+
+def portfolio_words(markets: int, pairs: int) -> int:
+    """Words of a portfolio region."""
+    return ACCOUNT_WORDS + markets * MARKET_WORDS + pairs * PAIR_WORDS
+
+
+def market_cell(base: int, market: int) -> int:
+    """First word of a market's cell."""
+    return base + ACCOUNT_WORDS + market * MARKET_WORDS
+
+
+def init_portfolio(
+    mem: np.ndarray,
+    base: int,
+    instruments: Sequence[Instrument],
+    pairs: Sequence[tuple[int, int]],
+    cash: float,
+    costs: Costs,
+) -> None:
+    """Write the opening state: all cash, no positions.
+
+    Parameters
+    ----------
+    mem : int64[n]
+    instruments : one a market, in order of market index; all with one quote scale.
+    pairs : (trader, market) of each pair cell.
+    cash : in the quote currency.
+    """
+    scales = {i.quote_scale for i in instruments}
+    if len(scales) > 1:
+        raise InputError(f"markets of one engine share one quote currency, these have scales {sorted(scales)}; run one engine each")
+    quote_scale = 10.0 ** (scales.pop() if scales else 8)
+    if not (cash >= 0 and cash * quote_scale < MONEY_LIMIT / 10):
+        raise InputError(
+            f"cash={cash!r} must be from 0 to {MONEY_LIMIT / 10 / quote_scale:,.0f}: money is counted in int64 units of "
+            f"{1 / quote_scale:g}; for more, declare an Instrument with a smaller quote_scale"
+        )
+    f = mem.view(np.float64)
+    mem[base : base + portfolio_words(len(instruments), len(pairs))] = 0
+    units = round(cash * quote_scale)
+    mem[base + A_CASH] = mem[base + A_OPENING] = units
+    f[base + A_CASH_F] = f[base + A_EQUITY] = units / quote_scale
+    mem[base + A_MARKETS], mem[base + A_PAIRS] = len(instruments), len(pairs)
+    f[base + A_QUOTE_SCALE] = quote_scale
+    mem[base + A_SHORT] = int(costs.short)
+    mem[base + A_TAKER] = rate_units(costs.fee_bps)
+    mem[base + A_MAKER] = rate_units(costs.maker_fee_bps)
+    f[base + A_SLIPPAGE] = costs.slippage_bps / BPS
+    for k, instrument in enumerate(instruments):
+        cell = market_cell(base, k)
+        base_scale = 10.0**instrument.base_scale
+        f[cell + M_FROM_BASE] = 1.0 / base_scale
+        f[cell + M_TO_QUOTE] = quote_scale / base_scale
+        mem[cell + M_LOT] = max(1, round(instrument.lot_size * base_scale))
+        f[cell + M_TICK] = instrument.tick_size or 0.0
+        mem[cell + M_MINIMUM] = round(instrument.minimum_notional * quote_scale)
+        f[cell + M_MARK] = np.nan
+    for k, (trader, market) in enumerate(pairs):
+        cell = base + ACCOUNT_WORDS + len(instruments) * MARKET_WORDS + k * PAIR_WORDS
+        mem[cell + P_MARKET], mem[cell + P_TRADER], mem[cell + P_SETTLED] = market, trader, -1
+
+
+def rate_units(bps: float) -> int:
+    """A fee in basis points as an integer rate of 1e-8, never rounded to nothing."""
+    return round(bps * RATE_SCALE / BPS)
