@@ -1,0 +1,142 @@
+"""The machine under the kernels: addresses, a block copy and a call by address, as numba intrinsics.
+
+The rule: no address is ever part of compiled code. Addresses are arguments, and libc functions are declared by name in the
+IR, because a kernel that holds a ctypes pointer never hits numba's disk cache.
+
+All of this works inside ``@njit`` functions only. An address is a promise of the caller: nothing checks it, and it does not
+keep its array alive.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+__all__ = ["MAX_CALL_ARGUMENTS", "Words", "address_of", "call", "copy_words", "pointer"]
+
+Words: TypeAlias = NDArray[np.int64]
+"""One-dimensional array of int64: all shared memory is seen as words."""
+
+MAX_CALL_ARGUMENTS = (
+    6  # what the x86-64 C calling convention passes in registers, and more than any step or generate takes
+)
+
+INT64 = ir.IntType(64)
+
+
+def _pointer() -> Any:
+    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+    def pointer(typing_context, address):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+        return types.voidptr(types.intp), generate
+
+    return pointer
+
+
+def _address_of() -> Any:
+    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+    def address_of(typing_context, array, index):  # type: ignore[no-untyped-def]
+        require_vector("address_of", array)
+        require_integers("address_of", index)
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            return builder.ptrtoint(word_pointer(context, builder, signature, arguments, 1), INT64)
+
+        return types.intp(array, index), generate
+
+    return address_of
+
+
+def _copy_words() -> Any:
+    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+    def copy_words(typing_context, array, destination, source, count):  # type: ignore[no-untyped-def]
+        require_vector("copy_words", array, writable=True)
+        require_integers("copy_words", destination, source, count)
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            to = word_pointer(context, builder, signature, arguments, 1)
+            come_from = word_pointer(context, builder, signature, arguments, 2)
+            words = as_int64(context, builder, signature, arguments, 3)
+            cgutils.raw_memmove(builder, to, come_from, words, 8)
+            return context.get_dummy_value()
+
+        return types.void(array, destination, source, count), generate
+
+    return copy_words
+
+
+def _call() -> Any:
+    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+    def call(typing_context, address, *arguments):  # type: ignore[no-untyped-def]
+        require_integers("call", address, *arguments)
+        if len(arguments) > MAX_CALL_ARGUMENTS:
+            raise TypingError(
+                f"call: {len(arguments)} arguments, at most {MAX_CALL_ARGUMENTS}: pass the address of a block"
+            )
+        passed = types.StarArgTuple(arguments)
+
+        def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+            function = ir.FunctionType(INT64, [INT64] * len(arguments)).as_pointer()
+            given = [
+                context.cast(builder, value, kind, types.int64)
+                for value, kind in zip(cgutils.unpack_tuple(builder, values[1], len(arguments)), arguments, strict=True)
+            ]
+            return builder.call(builder.inttoptr(values[0], function), given)
+
+        return types.int64(types.intp, passed), generate
+
+    return call
+
+
+# ---------------------------------------------------------------- shared with the other modules of this package
+
+
+def require_vector(name: str, array: types.Type, *, writable: bool = False) -> None:
+    """Refuse, while compiling, what is not a contiguous vector of 8-byte words."""
+    kind = array if isinstance(array, types.Array) else None
+    if kind is None or kind.ndim != 1 or kind.layout != "C" or kind.dtype not in (types.int64, types.float64):
+        raise TypingError(f"{name}: needs a contiguous vector of int64 words (or its float64 view), got {array}")
+    if writable and not kind.mutable:
+        raise TypingError(f"{name}: this memory is attached read-only; attach with writable=True to write")
+
+
+def require_integers(name: str, *kinds: types.Type) -> None:
+    """Refuse a float where a word is meant: it would be converted, not stored bit for bit."""
+    for kind in kinds:
+        if not isinstance(kind, types.Integer | types.Boolean | types.IntegerLiteral):
+            raise TypingError(
+                f"{name}: needs integers, got {kind}; store a float through the float64 view of the words"
+            )
+
+
+def as_int64(context: Any, builder: Any, signature: Any, arguments: Any, position: int) -> Any:
+    """Argument `position` as an IR int64, whatever integer it is."""
+    return context.cast(builder, arguments[position], signature.args[position], types.int64)
+
+
+def word_pointer(context: Any, builder: Any, signature: Any, arguments: Any, position: int) -> Any:
+    """IR pointer to the word whose index is argument `position` of the array that is argument 0."""
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    words = builder.bitcast(array.data, INT64.as_pointer())
+    return builder.gep(words, [as_int64(context, builder, signature, arguments, position)])
+
+
+pointer: Callable[[int], Any] = _pointer()
+"""``pointer(address)``: an address as the ``voidptr`` that ``numba.carray`` takes."""
+
+address_of: Callable[[NDArray[Any], int], int] = _address_of()
+"""``address_of(array, index)``: the address of one word. It does not keep the array alive."""
+
+copy_words: Callable[[NDArray[Any], int, int, int], None] = _copy_words()
+"""``copy_words(array, destination, source, count)``: memmove within one array; a constant count becomes vector moves."""
+
+call: Callable[..., int] = _call()
+"""``call(address, *arguments)``: call the C function at an address with 0 to 6 intp arguments; it returns int64."""
