@@ -6,19 +6,18 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 
-# The first interpreter that really runs (a pyenv shim may not) and can make environments (Debian packs ensurepip apart).
-# 3.11 comes first because the lock file was resolved with it. Another one: make PYTHON=/path/to/python
+# The first interpreter that really runs (a pyenv shim may not) and can make environments (Debian packs ensurepip
+# apart). 3.11 comes first because the lock file was resolved with it. Another one: make PYTHON=/path/to/python
 PROBE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	"$$p" -c '$(PROBE)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
-# The environment is right when this file exists: its name holds the content of what was installed and where, so a second
-# run installs nothing, and an edited lock, another branch or a moved folder does. (Times of files say neither.)
+# The environment is right when this file exists: its name holds the content of what was installed and where, so a
+# second run installs nothing, and an edited lock, another branch or a moved folder does. (Times of files say neither.)
 KEY := $(shell { cat requirements.lock pyproject.toml; pwd; } | cksum | tr ' ' '-')
 STAMP := $(VENV)/.installed-$(KEY)
 
-# numba's cached kernels do not notice an edit in another file, so the suite keeps them in a folder named by the sources
-# (tests/conftest.py). ARGS is handed on: make test ARGS="tests/test_layers.py -x", make lab ARGS=--no-browser
+# Handed on: make test ARGS="tests/test_layers.py -x", make lab ARGS=--no-browser
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
@@ -82,7 +81,7 @@ $(STAMP):
 lock:
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && "$(PYTHON)" -m venv "$$folder" && \
 	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check '.[dev]' && \
-	{ echo '# Exact versions of everything `make` installs: pairsim[dev], resolved with Python 3.11. Renew with `make lock`.'; \
+	{ echo '# Exact versions of what `make` installs: pairsim[dev], resolved with Python 3.11. Renew with `make lock`.'; \
 	"$$folder/bin/python" -m pip freeze --exclude pairsim; } > "$$folder/lock" && cp "$$folder/lock" requirements.lock
 
 clean:
