@@ -1,7 +1,8 @@
-"""Shared memory between the processes of a run: rings, seqlocks, atomic words, sleeping and waking. It knows no markets.
+"""Shared memory between the processes of a run: rings, seqlocks, atomics, sleeping and waking. It knows no markets.
 
-All state is one int64 array over anonymous memory (`Memory`); every kernel takes it and an offset in words. Import the
-kernels from their modules, `channels.ring`, `channels.seqlock`, `channels.atomics`, `channels.native`, `channels.waiting`.
+All state is one int64 array over anonymous memory (`Memory`); every kernel takes it and an offset in words. Import
+the kernels from their modules, `channels.ring`, `channels.seqlock`, `channels.atomics`, `channels.native`,
+`channels.waiting`.
 """
 
 from pairsim.channels.memory import PORTABLE, Memory

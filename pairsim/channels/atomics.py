@@ -3,9 +3,10 @@
 The rule: what two processes share without a lock is read and written through these, and only through these. Each takes
 ``(array, index)`` where the array is int64; they work inside ``@njit`` functions only.
 
-The memory model is LLVM's, which is C11's: `load_acquire` of a value written by `store_release` makes everything written before
-the store visible after the load. `exchange` and `fetch_add` are sequentially consistent. A plain store followed by a plain
-load of another word may be swapped by the CPU, on x86 too: only `fence()` between the two forbids it.
+The memory model is LLVM's, which is C11's: `load_acquire` of a value written by `store_release` makes everything
+written before the store visible after the load. `exchange` and `fetch_add` are sequentially consistent. A plain store
+followed by a plain load of another word may be swapped by the CPU, on x86 too: only `fence()` between the two forbids
+it.
 """
 
 import platform
@@ -43,12 +44,12 @@ _CLOCK_MONOTONIC = 6 if sys.platform == "darwin" else 1  # <time.h> of the two s
 
 
 def _load(ordering: str) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def load(typing_context, array, index):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def load(typing_context, array, index):
         _require_shared(array)
         require_integers("load", index)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             return builder.load_atomic(word_pointer(context, builder, signature, arguments, 1), ordering, 8)
 
         return types.int64(array, index), generate
@@ -57,12 +58,12 @@ def _load(ordering: str) -> Any:
 
 
 def _store(ordering: str) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def store(typing_context, array, index, value):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def store(typing_context, array, index, value):
         _require_shared(array, writable=True)
         require_integers("store", index, value)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             word = as_int64(context, builder, signature, arguments, 2)
             builder.store_atomic(word, word_pointer(context, builder, signature, arguments, 1), ordering, 8)
             return context.get_dummy_value()
@@ -73,12 +74,12 @@ def _store(ordering: str) -> Any:
 
 
 def _read_modify_write(operation: str) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def read_modify_write(typing_context, array, index, value):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def read_modify_write(typing_context, array, index, value):
         _require_shared(array, writable=True)
         require_integers(operation, index, value)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             word = as_int64(context, builder, signature, arguments, 2)
             return builder.atomic_rmw(
                 operation, word_pointer(context, builder, signature, arguments, 1), word, "seq_cst"
@@ -90,9 +91,9 @@ def _read_modify_write(operation: str) -> Any:
 
 
 def _fence(ordering: str, scope: str | None = None) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def fence_(typing_context):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def fence_(typing_context):
+        def generate(context, builder, signature, arguments):
             builder.fence(ordering, scope)
             return context.get_dummy_value()
 
@@ -102,9 +103,9 @@ def _fence(ordering: str, scope: str | None = None) -> Any:
 
 
 def _cpu_pause() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def cpu_pause(typing_context):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def cpu_pause(typing_context):
+        def generate(context, builder, signature, arguments):
             if _IS_X86:
                 kind = ir.FunctionType(ir.VoidType(), [])
                 builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
@@ -120,9 +121,9 @@ def _cpu_pause() -> Any:
 
 
 def _now_ns() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def now_ns(typing_context):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def now_ns(typing_context):
+        def generate(context, builder, signature, arguments):
             spec = builder.bitcast(cgutils.alloca_once(builder, ir.ArrayType(INT64, 2)), INT64.as_pointer())
             kind = ir.FunctionType(_INT32, [_INT32, INT64.as_pointer()])
             clock_gettime = cgutils.get_or_insert_function(builder.module, kind, "clock_gettime")
@@ -169,8 +170,9 @@ fence_release: Callable[[], None] = _fence("release")
 """``fence_release()``: everything before it stays before stores after it."""
 
 compiler_fence: Callable[[], None] = _fence("seq_cst", "singlethread")
-"""``compiler_fence()``: no instruction; forbids the compiler to move memory accesses across. Enough against SIGKILL, which is
-precise: what was retired reaches memory, nothing after it does, so the order of the machine code is all that counts."""
+"""``compiler_fence()``: no instruction;
+forbids the compiler to move memory accesses across. Enough against SIGKILL, which is precise: what was retired
+reaches memory, nothing after it does, so the order of the machine code is all that counts."""
 
 cpu_pause: Callable[[], None] = _cpu_pause()
 """``cpu_pause()``: tell the CPU that this is a spinning loop (about 20 to 60 ns)."""

@@ -1,11 +1,11 @@
 """Shared memory without a name: nothing to leak after SIGKILL, no resource tracker, gone with its last process.
 
-The rule: whoever made a `Memory` closes it. Children inherit it by fork; anyone else gets the descriptor (``pass_fds`` or
-SCM_RIGHTS) and attaches, read-only unless told otherwise.
+The rule: whoever made a `Memory` closes it. Children inherit it by fork; anyone else gets the descriptor
+(``pass_fds`` or SCM_RIGHTS) and attaches, read-only unless told otherwise.
 
 ``PAIRSIM_PORTABLE=1``, or a system without memfd and futex, makes this process take the portable path: memory is an
-unlinked temporary file, waits are short sleeps, doorbells are pipes. It is decided once, when this module is imported, and
-inherited through the environment by all processes of a run, so that both ends of a channel agree.
+unlinked temporary file, waits are short sleeps, doorbells are pipes. It is decided once, when this module is
+imported, and inherited through the environment by all processes of a run, so that both ends of a channel agree.
 """
 
 import fcntl

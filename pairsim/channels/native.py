@@ -1,10 +1,10 @@
 """The machine under the kernels: addresses, a block copy and a call by address, as numba intrinsics.
 
-The rule: no address is ever part of compiled code. Addresses are arguments, and libc functions are declared by name in the
-IR, because a kernel that holds a ctypes pointer never hits numba's disk cache.
+The rule: no address is ever part of compiled code. Addresses are arguments, and libc functions are declared by name
+in the IR, because a kernel that holds a ctypes pointer never hits numba's disk cache.
 
-All of this works inside ``@njit`` functions only. An address is a promise of the caller: nothing checks it, and it does not
-keep its array alive.
+All of this works inside ``@njit`` functions only. An address is a promise of the caller: nothing checks it, and it
+does not keep its array alive.
 """
 
 from collections.abc import Callable
@@ -31,9 +31,9 @@ INT64 = ir.IntType(64)
 
 
 def _pointer() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def pointer(typing_context, address):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def pointer(typing_context, address):
+        def generate(context, builder, signature, arguments):
             return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
         return types.voidptr(types.intp), generate
@@ -42,12 +42,12 @@ def _pointer() -> Any:
 
 
 def _address_of() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def address_of(typing_context, array, index):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def address_of(typing_context, array, index):
         require_vector("address_of", array)
         require_integers("address_of", index)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             return builder.ptrtoint(word_pointer(context, builder, signature, arguments, 1), INT64)
 
         return types.intp(array, index), generate
@@ -56,12 +56,12 @@ def _address_of() -> Any:
 
 
 def _copy_words() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def copy_words(typing_context, array, destination, source, count):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def copy_words(typing_context, array, destination, source, count):
         require_vector("copy_words", array, writable=True)
         require_integers("copy_words", destination, source, count)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             to = word_pointer(context, builder, signature, arguments, 1)
             come_from = word_pointer(context, builder, signature, arguments, 2)
             words = as_int64(context, builder, signature, arguments, 3)
@@ -74,8 +74,8 @@ def _copy_words() -> Any:
 
 
 def _call() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def call(typing_context, address, *arguments):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def call(typing_context, address, *arguments):
         require_integers("call", address, *arguments)
         if len(arguments) > MAX_CALL_ARGUMENTS:
             raise TypingError(
@@ -83,7 +83,7 @@ def _call() -> Any:
             )
         passed = types.StarArgTuple(arguments)
 
-        def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, values):
             function = ir.FunctionType(INT64, [INT64] * len(arguments)).as_pointer()
             given = [
                 context.cast(builder, value, kind, types.int64)
@@ -136,7 +136,8 @@ address_of: Callable[[NDArray[Any], int], int] = _address_of()
 """``address_of(array, index)``: the address of one word. It does not keep the array alive."""
 
 copy_words: Callable[[NDArray[Any], int, int, int], None] = _copy_words()
-"""``copy_words(array, destination, source, count)``: memmove within one array; a constant count becomes vector moves."""
+"""``copy_words(array, destination, source, count)``: memmove within one array; a constant count becomes vector
+moves."""
 
 call: Callable[..., int] = _call()
 """``call(address, *arguments)``: call the C function at an address with 0 to 6 intp arguments; it returns int64."""

@@ -4,9 +4,9 @@ The rule: every word has one writer, except the two sleep flags, which both side
 
 Layout
 ------
-All offsets are in words from `base`, which should be a multiple of 16. Capacity and record length stand in the header, so every
-kernel takes ``(mem, base)``. What one side writes often has a 128-byte line of its own (16 words: two cache lines, because the
-prefetcher fetches pairs)::
+All offsets are in words from `base`, which should be a multiple of 16. Capacity and record length stand in the
+header, so every kernel takes ``(mem, base)``. What one side writes often has a 128-byte line of its own (16 words:
+two cache lines, because the prefetcher fetches pairs)::
 
     0    mask (capacity - 1), record words, spins        written once, by `init_ring`
     16   tail | cached head, high-water mark, ...        the producer's
@@ -15,29 +15,32 @@ prefetcher fetches pairs)::
     64   the producer sleeps                             both, atomically; low half = futex word
     80   capacity * record words
 
-Tail and head count records since the beginning and never wrap (at 40 M records a second, 2**63 lasts 7,000 years). Record `i` lives in
-place ``i & mask``. Always ``head <= tail <= head + capacity``.
+Tail and head count records since the beginning and never wrap (at 40 M records a second, 2**63 lasts 7,000 years).
+Record `i` lives in place ``i & mask``. Always ``head <= tail <= head + capacity``.
 
 Why no record is read torn, lost or overwritten
 -----------------------------------------------
-1. *The consumer reads only finished records.* The producer writes record `i` with plain stores and then stores ``tail > i`` with
-   release. The consumer reads record `i` only after it has loaded a ``tail > i`` with acquire. Release and acquire of the same word
-   synchronise, so the plain stores happen before the plain loads.
-2. *The producer overwrites only records that were read.* It writes record `i` only after it has loaded ``head > i - capacity`` with
-   acquire, which the consumer stored with release after its last load of record ``i - capacity``. Same argument, other direction. A cached
-   head (or tail) is an older value of a number that only grows: it makes room (or data) look smaller, never larger.
-3. *One store publishes.* However many records were written, they appear with the one store of `tail`. A producer that is
-   killed between two stores has published all or nothing; what stands beyond `tail` nobody reads.
+1. *The consumer reads only finished records.* The producer writes record `i` with plain stores and then stores ``tail
+   > i`` with release. The consumer reads record `i` only after it has loaded a ``tail > i`` with acquire. Release and
+   acquire of the same word synchronise, so the plain stores happen before the plain loads.
+2. *The producer overwrites only records that were read.* It writes record `i` only after it has loaded ``head > i -
+   capacity`` with acquire, which the consumer stored with release after its last load of record ``i - capacity``.
+   Same argument, other direction. A cached head (or tail) is an older value of a number that only grows: it makes
+   room (or data) look smaller, never larger.
+3. *One store publishes.* However many records were written, they appear with the one store of `tail`. A producer that
+   is killed between two stores has published all or nothing; what stands beyond `tail` nobody reads.
 
 Why no wake-up is lost
 ----------------------
-The sleeper stores its flag, fences, and looks at the ring again; the other side stores its index, fences, and looks at the flag. This is the
-store-buffer pattern: both fences are sequentially consistent, so one of them is first in their single order, and the side that fences
-second sees what the other stored before its fence. Hence either the sleeper sees the new index and does not sleep, or the waker sees
-the flag. Release and acquire alone would allow both to miss, on x86 too (measured by taking one fence away: see tests). The waker clears the flag by
-an exchange before it wakes: the futex sleeps only while the flag is still 1, checked by the kernel under its lock, so a wake-up
-between the last look and the sleep makes it return at once. A doorbell stays readable until it is cleared.
-A waker killed between clearing the flag and the wake-up loses it: every futex wait has a deadline, and whoever replaces the dead calls `rouse`.
+The sleeper stores its flag, fences, and looks at the ring again; the other side stores its index, fences, and looks
+at the flag. This is the store-buffer pattern: both fences are sequentially consistent, so one of them is first in
+their single order, and the side that fences second sees what the other stored before its fence. Hence either the
+sleeper sees the new index and does not sleep, or the waker sees the flag. Release and acquire alone would allow both
+to miss, on x86 too (measured by taking one fence away: see tests). The waker clears the flag by an exchange before it
+wakes: the futex sleeps only while the flag is still 1, checked by the kernel under its lock, so a wake-up between the
+last look and the sleep makes it return at once. A doorbell stays readable until it is cleared. A waker killed between
+clearing the flag and the wake-up loses it: every futex wait has a deadline, and whoever replaces the dead calls
+`rouse`.
 """
 
 from typing import Any, Final
@@ -119,8 +122,8 @@ def ring_words(capacity: int, record_words: int) -> int:
 def init_ring(mem: Words, base: int, capacity: int, record_words: int, *, spins: int = 0) -> int:
     """Make an empty ring at `base`, before any other process looks at it; returns the first word behind it.
 
-    `spins` is how often either side looks again before it sleeps (a pause is about 40 ns). It shortens the wait between two
-    busy cores and only burns time where cores are short; so it is off unless asked for.
+    `spins` is how often either side looks again before it sleeps (a pause is about 40 ns). It shortens the wait
+    between two busy cores and only burns time where cores are short; so it is off unless asked for.
     """
     end = base + ring_words(capacity, record_words)
     if base < 0 or end > len(mem):
@@ -141,9 +144,9 @@ def ring_stats(mem: Words, base: int) -> dict[str, int]:
     Returns
     -------
     dict
-        ``depth`` records published and not released, ``high_water`` the highest depth the producer has seen (it looks at every
-        publish, but at most every capacity / 64 records), ``capacity``, ``pushed`` and ``popped`` records since the beginning, ``stalls``
-        times the producer had to wait for room, ``blocked_ns`` how long it waited.
+        ``depth`` records published and not released, ``high_water`` the highest depth the producer has seen (it looks
+        at every publish, but at most every capacity / 64 records), ``capacity``, ``pushed`` and ``popped`` records
+        since the beginning, ``stalls`` times the producer had to wait for room, ``blocked_ns`` how long it waited.
     """
     popped = int(mem[base + _HEAD])  # before the tail, or the depth could come out negative
     pushed = int(mem[base + _TAIL])
@@ -162,25 +165,25 @@ def ring_stats(mem: Words, base: int) -> dict[str, int]:
 # ---------------------------------------------------------------- without copying
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def tail(mem: Words, base: int) -> int:
     """Records published so far; those below it may be read."""
     return load_acquire(mem, base + _TAIL)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def head(mem: Words, base: int) -> int:
     """Records released so far; their places may be overwritten."""
     return load_acquire(mem, base + _HEAD)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def record(mem: Words, base: int, index: int) -> int:
     """Offset in `mem` of the first word of record `index`."""
     return base + HEADER_WORDS + (index & mem[base + _MASK]) * mem[base + _RECORD]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def room_for(mem: Words, base: int, wanted: int) -> int:
     """Producer: how many records may be written behind `tail`; looks at the consumer's line only below `wanted`."""
     end = load_relaxed(mem, base + _TAIL)
@@ -192,13 +195,13 @@ def room_for(mem: Words, base: int, wanted: int) -> int:
     return free
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def room(mem: Words, base: int) -> int:
     """Producer: how many records may be written behind `tail`, at least; 0 only when the ring is full."""
     return room_for(mem, base, 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def publish(mem: Words, base: int, new_tail: int) -> None:
     """Producer: make all records below `new_tail` visible, with one store. It wakes nobody: see `wake_consumer`."""
     store_release(mem, base + _TAIL, new_tail)
@@ -206,12 +209,12 @@ def publish(mem: Words, base: int, new_tail: int) -> None:
         _look_at_head(mem, base, new_tail)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def _look_at_head(mem: Words, base: int, end: int) -> None:
     """Refresh the cached head, raise the high-water mark, and say when the mark could next be passed.
 
-    Looking costs a cache miss. The depth grows by at most one a record, so it cannot pass the mark before (mark - depth) more
-    records; and capacity / 64 records are always let go by, which is all the mark may be wrong by.
+    Looking costs a cache miss. The depth grows by at most one a record, so it cannot pass the mark before (mark -
+    depth) more records; and capacity / 64 records are always let go by, which is all the mark may be wrong by.
     """
     cached = load_acquire(mem, base + _HEAD)
     mem[base + _CACHED_HEAD] = cached
@@ -221,7 +224,7 @@ def _look_at_head(mem: Words, base: int, end: int) -> None:
     mem[base + _NEXT_LOOK] = end + max(mem[base + _HIGH_WATER] - depth + 1, mem[base + _MASK] >> 6)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def available(mem: Words, base: int) -> int:
     """Consumer: how many records from `head` on may be read, at least; 0 only when the ring is empty.
 
@@ -235,7 +238,7 @@ def available(mem: Words, base: int) -> int:
     return ready
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def release(mem: Words, base: int, new_head: int) -> None:
     """Consumer: all records below `new_head` may be overwritten. It wakes nobody: see `wake_producer`."""
     store_release(mem, base + _HEAD, new_head)
@@ -244,9 +247,9 @@ def release(mem: Words, base: int, new_head: int) -> None:
 # ---------------------------------------------------------------- sleeping and waking
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def wake_consumer(mem: Words, base: int, write_fd: int) -> None:
-    """Producer, after `publish`: wake the consumer if it sleeps, through its doorbell, or its futex when `write_fd` is -1."""
+    """Producer, after `publish`: wake a sleeping consumer by its doorbell, or by its futex when `write_fd` is -1."""
     fence()
     if load_relaxed(mem, base + _CONSUMER_SLEEPS) != 0 and exchange(mem, base + _CONSUMER_SLEEPS, 0) != 0:
         if write_fd < 0:
@@ -255,7 +258,7 @@ def wake_consumer(mem: Words, base: int, write_fd: int) -> None:
             ring_doorbell(write_fd)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def wake_producer(mem: Words, base: int) -> None:
     """Consumer, after `release`: wake the producer if it sleeps."""
     fence()
@@ -263,10 +266,12 @@ def wake_producer(mem: Words, base: int) -> None:
         wake_word(mem, base + _PRODUCER_SLEEPS)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def rouse(mem: Words, base: int, write_fd: int) -> None:
-    """Either side, or their supervisor: wake both whatever the flags say. For the successor of a killed process, which may have
-    died between clearing a flag and the wake-up; harmless at any time."""
+    """Either side, or their supervisor: wake both whatever the flags say; harmless at any time.
+
+    For the successor of a killed process, which may have died between clearing a flag and the wake-up.
+    """
     store_release(mem, base + _CONSUMER_SLEEPS, 0)
     wake_word(mem, base + _CONSUMER_SLEEPS)
     if write_fd >= 0:
@@ -275,25 +280,25 @@ def rouse(mem: Words, base: int, write_fd: int) -> None:
     wake_word(mem, base + _PRODUCER_SLEEPS)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def _has_data(mem: Words, base: int) -> bool:
     return load_acquire(mem, base + _TAIL) > load_relaxed(mem, base + _HEAD)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def _has_room(mem: Words, base: int) -> bool:
     return load_relaxed(mem, base + _TAIL) - load_acquire(mem, base + _HEAD) <= mem[base + _MASK]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def arm_consumer(mem: Words, base: int) -> bool:
     """Consumer in an event loop: ask for the doorbell at the next record, then look again.
 
     Returns
     -------
     bool
-        True: armed, wait for the doorbell. False: there are records now; take them, then arm again. So a reader callback clears the
-        doorbell, takes at most a batch, releases, arms, and calls itself soon when this is False.
+        True: armed, wait for the doorbell. False: there are records now; take them, then arm again. So a reader
+        callback clears the doorbell, takes at most a batch, releases, arms, and calls itself soon when this is False.
     """
     store_relaxed(mem, base + _CONSUMER_SLEEPS, 1)
     fence()
@@ -303,7 +308,7 @@ def arm_consumer(mem: Words, base: int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def wait_for_data(mem: Words, base: int, timeout_ns: int) -> bool:
     """Consumer: sleep until a record is ready, for one deadline at most. What was read must be released first.
 
@@ -322,7 +327,7 @@ def wait_for_data(mem: Words, base: int, timeout_ns: int) -> bool:
     return _has_data(mem, base)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def wait_for_room(mem: Words, base: int, timeout_ns: int) -> bool:
     """Producer: sleep until a record can be written, for one deadline at most; counts the stall and the time.
 
@@ -345,7 +350,7 @@ def wait_for_room(mem: Words, base: int, timeout_ns: int) -> bool:
     return _has_room(mem, base)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sleep_for_room(mem: Words, base: int, timeout_ns: int) -> None:
     store_relaxed(mem, base + _PRODUCER_SLEEPS, 1)
     fence()
@@ -357,16 +362,16 @@ def _sleep_for_room(mem: Words, base: int, timeout_ns: int) -> None:
 # ---------------------------------------------------------------- copying, for convenience
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def try_push(mem: Words, base: int, records: NDArray[Any]) -> int:
-    """Producer: copy in as many of `records` (int64 or float64 [n, record words]) as fit and publish them; wakes nobody.
+    """Producer: copy in as many of `records` (int64 or float64 [n, record words]) as fit, and publish them.
 
-    Returns how many, 0 when the ring is full.
+    Returns how many, 0 when the ring is full. It wakes nobody.
     """
     return _push_from(mem, base, records, 0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def _push_from(mem: Words, base: int, records: NDArray[Any], first: int) -> int:
     width = mem[base + _RECORD]
     if records.shape[1] != width:
@@ -383,10 +388,12 @@ def _push_from(mem: Words, base: int, records: NDArray[Any], first: int) -> int:
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def try_pop(mem: Words, base: int, out: NDArray[Any]) -> int:
-    """Consumer: copy out as many records as are ready and fit into `out` (int64 or float64 [n, record words]) and release them;
-    wakes nobody. Returns how many, 0 when the ring is empty."""
+    """Consumer: copy out as many records as are ready and fit into `out` (int64 or float64 [n, record words]).
+
+    Returns how many, 0 when the ring is empty. They are released; it wakes nobody.
+    """
     width = mem[base + _RECORD]
     if out.shape[1] != width:
         raise InputError("out must have as many columns as init_ring was given record_words")
@@ -402,11 +409,12 @@ def try_pop(mem: Words, base: int, out: NDArray[Any]) -> int:
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def push(mem: Words, base: int, records: NDArray[Any], write_fd: int = -1, timeout_ns: int = SLICE_NS) -> int:
     """Producer: push all of `records`, waking the consumer and waiting for room as often as it takes.
 
-    Returns how many were pushed: fewer than given when one wait for room ended without any (`timeout_ns`, or a signal); push the rest again.
+    Returns how many were pushed: fewer than given when one wait for room ended without any (`timeout_ns`, or a
+    signal); push the rest again.
     """
     done = 0
     while done < len(records):
@@ -419,7 +427,7 @@ def push(mem: Words, base: int, records: NDArray[Any], write_fd: int = -1, timeo
     return done
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def pop(mem: Words, base: int, out: NDArray[Any], timeout_ns: int = SLICE_NS) -> int:
     """Consumer: wait for a record, take as many as are ready and fit into `out`, wake the producer.
 

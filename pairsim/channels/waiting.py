@@ -1,11 +1,13 @@
 """Sleeping and waking between processes: a futex on a shared word, and a doorbell that asyncio can wait on.
 
-The rule: every wait has a deadline and may end early; the caller looks again. Who sleeps sets a flag first, fences and looks
-again; who wakes publishes, fences and looks at the flag. That protocol is in `ring`; here are only the sleep and the wake-up.
+The rule: every wait has a deadline and may end early; the caller looks again. Who sleeps sets a flag first, fences
+and looks again; who wakes publishes, fences and looks at the flag. That protocol is in `ring`; here are only the
+sleep and the wake-up.
 
-The portable path (see `memory`) sleeps in short steps and looks; its doorbell is a pipe. Which path is taken must not be frozen
-into a kernel, because kernels of both would mix in one disk cache. So kernels read a cell that belongs to the process, whose
-address is bound by name when a kernel is linked: the machine code in the cache is the same for both paths.
+The portable path (see `memory`) sleeps in short steps and looks; its doorbell is a pipe. Which path is taken must not
+be frozen into a kernel, because kernels of both would mix in one disk cache. So kernels read a cell that belongs to
+the process, whose address is bound by name when a kernel is linked: the machine code in the cache is the same for
+both paths.
 """
 
 import contextlib
@@ -39,7 +41,7 @@ _portable_cell = ctypes.c_int64(PORTABLE)  # must live as long as the process: k
 llvmlite.binding.add_symbol(_PORTABLE_SYMBOL, ctypes.addressof(_portable_cell))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def wait_word(words: Words, index: int, expected: int, timeout_ns: int) -> bool:
     """Sleep while the low 32 bits of a word equal those of `expected`, until woken or the time is over.
 
@@ -56,19 +58,19 @@ def wait_word(words: Words, index: int, expected: int, timeout_ns: int) -> bool:
     return _differs(words, index, expected)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def wake_word(words: Words, index: int) -> None:
     """Wake everyone who sleeps on a word. Change the word first, or they go on sleeping."""
     if not _is_portable():
         _futex_wake(words, index)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def _differs(words: Words, index: int, expected: int) -> bool:
     return (load_acquire(words, index) ^ expected) & 0xFFFFFFFF != 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sleep_until_differs(words: Words, index: int, expected: int, timeout_ns: int) -> None:
     deadline = now_ns() + timeout_ns
     step = SHORTEST_SLEEP_NS
@@ -143,9 +145,9 @@ _ONE = (1).to_bytes(8, "little")
 
 
 def _make_is_portable() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def is_portable(typing_context):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def is_portable(typing_context):
+        def generate(context, builder, signature, arguments):
             if not HAS_FUTEX:  # the cache is keyed by machine and system, so this may be frozen; the mode may not
                 return ir.Constant(ir.IntType(1), 1)
             cell = builder.module.globals.get(_PORTABLE_SYMBOL)
@@ -169,12 +171,12 @@ _EVERYONE = 0x7FFFFFFF
 
 
 def _make_futex_wait() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def futex_wait(typing_context, words, index, expected, timeout_ns):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def futex_wait(typing_context, words, index, expected, timeout_ns):
         require_vector("wait_word", words)
         require_integers("wait_word", index, expected, timeout_ns)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             if not HAS_FUTEX:  # never called there (see is_portable), and must not even be linked
                 return INT64(0)
             word = word_pointer(context, builder, signature, arguments, 1)
@@ -189,12 +191,12 @@ def _make_futex_wait() -> Any:
 
 
 def _make_futex_wake() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def futex_wake(typing_context, words, index):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def futex_wake(typing_context, words, index):
         require_vector("wake_word", words, writable=True)
         require_integers("wake_word", index)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             if not HAS_FUTEX:
                 return INT64(0)
             word = word_pointer(context, builder, signature, arguments, 1)
@@ -207,11 +209,11 @@ def _make_futex_wake() -> Any:
 
 
 def _make_sleep_ns() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def sleep_ns(typing_context, duration_ns):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def sleep_ns(typing_context, duration_ns):
         require_integers("sleep_ns", duration_ns)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             spec = _timespec(builder, as_int64(context, builder, signature, arguments, 0))
             kind = ir.FunctionType(_INT32, [INT64.as_pointer(), INT64.as_pointer()])
             nanosleep = cgutils.get_or_insert_function(builder.module, kind, "nanosleep")
@@ -231,11 +233,11 @@ def _timespec(builder: Any, duration_ns: Any) -> Any:
 
 
 def _make_ring_doorbell() -> Any:
-    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def ring_doorbell(typing_context, write_fd):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def ring_doorbell(typing_context, write_fd):
         require_integers("ring_doorbell", write_fd)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             fd = builder.trunc(as_int64(context, builder, signature, arguments, 0), _INT32)
             one = cgutils.alloca_once_value(builder, INT64(1))
             kind = ir.FunctionType(INT64, [_INT32, INT64.as_pointer(), INT64])
