@@ -51,10 +51,11 @@ bench: $(STAMP)
 	@for file in benchmarks/[a-z]*.py; do \
 		[ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
 
+# All three, so that one run shows everything there is to mend.
 check: $(STAMP)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@failed=; for step in 'ruff check .' 'ruff format --check .' mypy; do \
+		echo "$(BIN)/$$step"; $(BIN)/$$step || failed="$$failed [$$step]"; done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
