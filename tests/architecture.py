@@ -178,7 +178,7 @@ def upward_imports(modules: dict[str, Module]) -> list[str]:
             target = _target(dotted, modules)
             where = f"{name}:{line} imports {dotted}"
             if target == "" and dotted != f"{PACKAGE}.__version__":
-                faults.append(f"{where}: no module; take a name of the public face from where it is made")
+                faults.append(f"{where}: the public face, or no module at all: import from where the name is made")
             elif target and (there := place(target)) and there[0] > here[0]:
                 faults.append(f"{where}: {there[1]} stands above {here[1]}")
     return faults
