@@ -82,6 +82,7 @@ __all__ = [
     "try_pop",
     "try_push",
     "wait_for_data",
+    "wait_for_release",
     "wait_for_room",
     "wake_consumer",
     "wake_producer",
@@ -357,6 +358,28 @@ def _sleep_for_room(mem: Words, base: int, timeout_ns: int) -> None:
     if not _has_room(mem, base):
         wait_word(mem, base + _PRODUCER_SLEEPS, 1, timeout_ns)
     store_relaxed(mem, base + _PRODUCER_SLEEPS, 0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def wait_for_release(mem: Words, base: int, seen_head: int, timeout_ns: int) -> bool:
+    """Producer: sleep until the head is past `seen_head`, for one deadline at most; counts like `wait_for_room`.
+
+    For a producer that is held back by less than the whole ring, such as the credits of one market.
+    """
+    if load_acquire(mem, base + _HEAD) != seen_head:
+        return True
+    begin = now_ns()
+    end = load_relaxed(mem, base + _TAIL)
+    if mem[base + _STALLED_AT] != end:
+        mem[base + _STALLED_AT] = end
+        mem[base + _STALLS] += 1
+    store_relaxed(mem, base + _PRODUCER_SLEEPS, 1)
+    fence()
+    if load_acquire(mem, base + _HEAD) == seen_head:
+        wait_word(mem, base + _PRODUCER_SLEEPS, 1, timeout_ns)
+    store_relaxed(mem, base + _PRODUCER_SLEEPS, 0)
+    mem[base + _BLOCKED_NS] += now_ns() - begin
+    return load_acquire(mem, base + _HEAD) != seen_head
 
 
 # ---------------------------------------------------------------- copying, for convenience

@@ -7,7 +7,7 @@ take until they are settled, so two orders cannot spend the same money.
 import numpy as np
 from numba import njit
 
-from pairsim.orders.order import O_LIMIT, O_PAIR, O_QUANTITY, O_SIDE, O_STOP, OrderType
+from pairsim.orders.order import O_LIMIT, O_PAIR, O_QUANTITY, O_SIDE, O_STOP
 from pairsim.portfolio.accounting import JIT, affordable, cost_of, notional_of, pair_cell
 from pairsim.portfolio.layout import (
     A_CASH,
@@ -17,13 +17,12 @@ from pairsim.portfolio.layout import (
     A_TAKER,
     ACCOUNT_WORDS,
     M_LOT,
-    M_MARK,
     M_MINIMUM,
     M_TO_QUOTE,
     MARKET_WORDS,
     P_MARKET,
     P_QUANTITY,
-    P_SETTLED,
+    P_RELEASED,
 )
 
 (PASSED, UNKNOWN_SYMBOL, NO_LOT, BELOW_MINIMUM, NO_CASH, NO_POSITION, NO_PRICE, TOO_LARGE, HALTED, REDUCE_ONLY, DUPLICATE) = range(11)
@@ -42,7 +41,7 @@ REASONS: tuple[str, ...] = (
 )
 ACTIVE, REDUCE, HALT = 0, 1, 2  # trading states, as words of shared memory
 
-# Reservations: word 0 how many, then rows of (pair, number, money).
+# Reservations: word 0 how many, then rows of (pair, number, money); one row a pair, because a new decision replaces the old.
 R_PAIR, R_NUMBER, R_MONEY, R_WORDS = 0, 1, 2, 3
 
 
@@ -52,12 +51,13 @@ def reservation_words(capacity: int) -> int:
 
 
 @njit(**JIT)
-def reserved_cash(mem, base, table):
-    """Cash still reserved, after dropping what the portfolio says is settled. ``table`` is int64[1 + 3k]."""
+def reserved_cash(mem, base, table, pair, number):
+    """Cash still reserved, after dropping what the portfolio says is released and what decision ``number`` of ``pair`` replaces."""
     total, kept = np.int64(0), 0
     for k in range(table[0]):
         row = 1 + k * R_WORDS
-        if mem[pair_cell(mem, base, table[row]) + P_SETTLED] < table[row + R_NUMBER]:
+        released = mem[pair_cell(mem, base, table[row]) + P_RELEASED] >= table[row + R_NUMBER]
+        if not released and (table[row] != pair or table[row + R_NUMBER] == number):
             to = 1 + kept * R_WORDS
             table[to], table[to + 1], table[to + 2] = table[row], table[row + 1], table[row + 2]
             total += table[row + R_MONEY]
@@ -67,58 +67,60 @@ def reserved_cash(mem, base, table):
 
 
 @njit(**JIT)
-def check_order(mem, memf, base, table, order_mem, order_memf, order, number, trading):
-    """The verdict on one sized order, and its reservation when it passes.
+def check_order(mem, memf, base, table, order_mem, order_memf, order, number, trading, last):
+    """The verdict on one sized order, and the cash to reserve for it: (verdict, money).
 
-    mem, base : the portfolio region. table : reservations. order : word of the order record in ``order_mem``.
-    number : of the decision. trading : ACTIVE, REDUCE or HALT. A buy passes if at least one lot can be paid: the fill trims
-    the rest, so that a price that moved does not refuse an all-in order.
+    mem, base : the portfolio region. table : reservations. order : word of the order record in ``order_mem``. number : of the
+    decision. trading : ACTIVE, REDUCE or HALT. last : last close of the market, NaN if none. A buy passes if at least one lot can
+    be paid: the fill trims the rest, so that a price that moved does not refuse an all-in order.
     """
+    nothing = np.int64(0)
     pair, side = order_mem[order + O_PAIR], order_mem[order + O_SIDE]
     if pair < 0 or pair >= mem[base + A_PAIRS]:
-        return UNKNOWN_SYMBOL
+        return UNKNOWN_SYMBOL, nothing
     if side == 0:
-        return PASSED  # a cancel always passes
+        return PASSED, nothing  # a cancel always passes
     if trading == HALT:
-        return HALTED
+        return HALTED, nothing
     cell = pair_cell(mem, base, pair)
     market = base + ACCOUNT_WORDS + mem[cell + P_MARKET] * MARKET_WORDS
     held, quantity, lot = mem[cell + P_QUANTITY], order_mem[order + O_QUANTITY], mem[market + M_LOT]
     if trading == REDUCE and (held * side >= 0 or quantity > abs(held)):
-        return REDUCE_ONLY
+        return REDUCE_ONLY, nothing
     if quantity < lot:
-        return NO_LOT
-    price = memf[market + M_MARK]
+        return NO_LOT, nothing
+    price = last
     limit, stop = order_memf[order + O_LIMIT], order_memf[order + O_STOP]
     if limit == limit:
         price = limit
     elif stop == stop:
         price = stop
     if not price > 0.0:
-        return NO_PRICE
+        return NO_PRICE, nothing
     notional = notional_of(price, quantity, memf[market + M_TO_QUOTE])
     if notional < 0:
-        return TOO_LARGE
+        return TOO_LARGE, nothing
     closes = held * side < 0 and quantity == abs(held)
     if notional < mem[market + M_MINIMUM] and not closes:
-        return BELOW_MINIMUM
+        return BELOW_MINIMUM, nothing
     if side < 0:
         if mem[base + A_SHORT] == 0 and quantity > max(held, 0):
-            return NO_POSITION
-        return PASSED
+            return NO_POSITION, nothing
+        return PASSED, nothing
     opens = quantity - max(-held, 0)
-    if opens > 0:
-        free = mem[base + A_CASH] - reserved_cash(mem, base, table)
-        if affordable(free, price, memf[market + M_TO_QUOTE], mem[base + A_TAKER], lot) < lot:
-            return NO_CASH
-        if 1 + (table[0] + 1) * R_WORDS <= len(table):
-            row = 1 + table[0] * R_WORDS
-            cost = cost_of(price, opens, memf[market + M_TO_QUOTE], mem[base + A_TAKER])
-            table[row], table[row + 1], table[row + 2] = pair, number, free if cost < 0 else min(cost, free)
-            table[0] += 1
-    return PASSED
+    if opens <= 0:
+        return PASSED, nothing
+    free = mem[base + A_CASH] - reserved_cash(mem, base, table, pair, number)
+    if affordable(free, price, memf[market + M_TO_QUOTE], mem[base + A_TAKER], lot) < lot:
+        return NO_CASH, nothing
+    cost = cost_of(price, opens, memf[market + M_TO_QUOTE], mem[base + A_TAKER])
+    return PASSED, (free if cost < 0 else min(cost, free))
 
 
-def market_order(type_: int) -> bool:
-    """Whether an order of this type keeps its trader's position pending."""
-    return type_ == OrderType.MARKET
+@njit(**JIT)
+def reserve(table, pair, number, money):
+    """Hold ``money`` for decision ``number`` of ``pair`` until it is released. A full table holds nothing: the fill still trims."""
+    if money > 0 and 1 + (table[0] + 1) * R_WORDS <= len(table):
+        row = 1 + table[0] * R_WORDS
+        table[row], table[row + 1], table[row + 2] = pair, number, money
+        table[0] += 1

@@ -69,9 +69,9 @@ def _bad_price(price):
 
 @njit(**JIT)
 def size_signal(
-    mem, memf, base, cell, order, pair, kind, unit, amount, limit, stop, stop_loss, take_profit, expires, price, held, cash, equity
+    mem, memf, base, cell, out, outf, order, pair, kind, unit, amount, limit, stop, stop_loss, take_profit, expires, price, held, cash, equity
 ):
-    """Write the order of one signal at word ``order``; returns SIZED, NOTHING (no order follows) or a problem.
+    """Write the order of one signal at word ``order`` of ``out``; returns SIZED, NOTHING (no order follows) or a problem.
 
     ``base`` is a portfolio region (for fees and scales), ``cell`` the market's cell in it, ``held`` the trader's own position
     in base units, ``price`` the last close, ``cash`` and ``equity`` of the snapshot, ``expires`` a feed time or 0.
@@ -107,9 +107,9 @@ def size_signal(
                 quantity = min(quantity, max(affordable(money, at, memf[cell + M_TO_QUOTE], mem[base + A_TAKER], lot), -held))
             elif side < 0 and mem[base + A_SHORT] == 0:
                 quantity = min(quantity, max(held, 0))
-    mem[order + O_PAIR], mem[order + O_SIDE], mem[order + O_QUANTITY] = pair, side, quantity
-    mem[order + O_TYPE] = STOP if stop == stop else (LIMIT if limit == limit else MARKET)
-    memf[order + O_LIMIT], memf[order + O_STOP] = limit, stop
-    memf[order + O_STOP_LOSS], memf[order + O_TAKE_PROFIT] = stop_loss, take_profit
-    mem[order + O_EXPIRES], mem[order + O_VERDICT] = expires, 0
+    out[order + O_PAIR], out[order + O_SIDE], out[order + O_QUANTITY] = pair, side, quantity
+    out[order + O_TYPE] = STOP if stop == stop else (LIMIT if limit == limit else MARKET)
+    outf[order + O_LIMIT], outf[order + O_STOP] = limit, stop
+    outf[order + O_STOP_LOSS], outf[order + O_TAKE_PROFIT] = stop_loss, take_profit
+    out[order + O_EXPIRES], out[order + O_VERDICT] = expires, 0
     return SIZED

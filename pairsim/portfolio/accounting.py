@@ -29,10 +29,15 @@ from pairsim.portfolio.layout import (
     P_COST,
     P_FEES,
     P_FILLS,
+    P_IN_FLIGHT,
     P_MARKET,
+    P_NUMBER,
     P_QUANTITY,
     P_QUANTITY_F,
     P_REALISED,
+    P_RELEASED,
+    P_SETTLED,
+    P_WORKING,
     PAIR_WORDS,
     RATE_SCALE,
 )
@@ -125,6 +130,36 @@ def book(mem, memf, base, pair, side, quantity, notional, fee):
     mem[base + A_REALISED] += realised
     mem[base + A_FILLS] += 1
     memf[base + A_CASH_F] = mem[base + A_CASH] / memf[base + A_QUOTE_SCALE]
+
+
+@njit(**JIT)
+def begin_order(mem, base, pair, number, market_type):
+    """An order of decision ``number`` goes to the broker: the pair is pending (market orders) and holds a reservation."""
+    cell = pair_cell(mem, base, pair)
+    mem[cell + P_NUMBER] = number
+    mem[cell + P_WORKING] += 1
+    if market_type:
+        mem[cell + P_IN_FLIGHT] += 1
+
+
+@njit(**JIT)
+def end_order(mem, base, pair, market_type):
+    """An order begun before is final."""
+    cell = pair_cell(mem, base, pair)
+    mem[cell + P_WORKING] -= 1
+    if market_type:
+        mem[cell + P_IN_FLIGHT] -= 1
+    settle(mem, base, pair, mem[cell + P_NUMBER])
+
+
+@njit(**JIT)
+def settle(mem, base, pair, number):
+    """Say that decision ``number`` is settled where nothing of it is under way (its orders are final, or were all denied)."""
+    cell = pair_cell(mem, base, pair)
+    if mem[cell + P_IN_FLIGHT] == 0:
+        mem[cell + P_SETTLED] = number
+    if mem[cell + P_WORKING] == 0:
+        mem[cell + P_RELEASED] = number
 
 
 @njit(**JIT)

@@ -21,11 +21,11 @@ ACCOUNT_WORDS = 16
 (M_QUANTITY, M_MARK, M_MARK_TIME, M_FROM_BASE, M_TO_QUOTE, M_LOT, M_TICK, M_MINIMUM) = range(8)
 MARKET_WORDS = 8
 
-# Pair cell: the position of one trader in one market. SETTLED is the number of the last decision whose market orders are
-# all final; IN_FLIGHT counts the market orders that are not.
-(P_QUANTITY, P_COST, P_QUANTITY_F, P_AVERAGE, P_SETTLED, P_IN_FLIGHT, P_REALISED, P_FEES, P_MARKET, P_TRADER, P_FILLS,
- P_SPARE) = range(12)  # fmt: skip
-PAIR_WORDS = 12
+# Pair cell: the position of one trader in one market. NUMBER is the last decision taken in; IN_FLIGHT counts its market orders
+# that are not final and SETTLED is the last decision that has none; WORKING and RELEASED are the same for orders of any type.
+(P_QUANTITY, P_COST, P_QUANTITY_F, P_AVERAGE, P_SETTLED, P_IN_FLIGHT, P_RELEASED, P_WORKING, P_NUMBER, P_REALISED, P_FEES, P_FILLS,
+ P_MARKET, P_TRADER) = range(14)  # fmt: skip
+PAIR_WORDS = 14
 
 RATE_SCALE = 100_000_000  # fee rates are integers of 1e-8: 10 bps = 100,000
 BPS = 10_000.0
@@ -93,13 +93,13 @@ def init_portfolio(
         base_scale = 10.0**instrument.base_scale
         f[cell + M_FROM_BASE] = 1.0 / base_scale
         f[cell + M_TO_QUOTE] = quote_scale / base_scale
-        mem[cell + M_LOT] = max(1, round(instrument.lot_size * base_scale))
+        mem[cell + M_LOT] = instrument.lot_units
         f[cell + M_TICK] = instrument.tick_size or 0.0
         mem[cell + M_MINIMUM] = round(instrument.minimum_notional * quote_scale)
         f[cell + M_MARK] = np.nan
     for k, (trader, market) in enumerate(pairs):
         cell = base + ACCOUNT_WORDS + len(instruments) * MARKET_WORDS + k * PAIR_WORDS
-        mem[cell + P_MARKET], mem[cell + P_TRADER], mem[cell + P_SETTLED] = market, trader, -1
+        mem[cell + P_MARKET], mem[cell + P_TRADER] = market, trader
 
 
 def rate_units(bps: float) -> int:

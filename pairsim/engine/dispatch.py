@@ -1,0 +1,198 @@
+"""The feed side of the candle channels: a candle goes by its market straight to the subscribed workers, once each.
+
+The feed thread is the only producer of every candle ring, the only writer of the board and of the history. A candle is dispatched
+whole (to all its workers) or not at all; where a channel is full the kernel waits in slices of 20 ms and returns to Python.
+"""
+
+from numba import njit
+
+from pairsim.channels.atomics import now_ns
+from pairsim.channels.ring import head, publish, record, room, tail, wait_for_release, wait_for_room, wake_consumer
+from pairsim.channels.seqlock import write_begin, write_end
+from pairsim.engine.arena import (
+    BOARD_NUMBER,
+    BOARD_TIME,
+    BOARD_WORDS,
+    H_DISPATCHED,
+    H_FEED_TIME,
+    HISTORY_WORDS,
+    SERIES_HEADER,
+    SR_BUCKET,
+    SR_CLOSED,
+    SR_COUNT,
+    SR_OPEN,
+)
+from pairsim.engine.worker_loop import CANDLE, KIND_SHIFT, MARKET_MASK
+from pairsim.portfolio.accounting import JIT
+
+# Offsets for the kernels.
+(F_BOARD, F_WORKING, F_BROKER, F_CAPACITY, F_CREDITS, F_HISTORY, F_BASE, F_BROKER_FD, F_MARKETS, F_BROKER_ALL) = range(10)
+FEED_WORDS = 10
+
+SLICE_NS = 20_000_000
+
+
+@njit(**JIT)
+def take_back(mem, rings, w, seen, walked, market_of, capacity):
+    """Return the credits of the records worker ``w`` has released: the producer knows which markets they were."""
+    freed = head(mem, rings[w])
+    for i in range(walked[w], freed):
+        market = market_of[w, i & (capacity - 1)]
+        if market >= 0:
+            seen[w, market] += 1
+    walked[w] = freed
+
+
+@njit(**JIT)
+def _remember(mem, memf, series_of, series_list, series_at, m, time, o, h, l, c, v, base, keep):
+    """Closed candles of each (market, interval) that somebody subscribes to: warm-up of a swap, the notebook's chart."""
+    for q in range(series_of[m], series_of[m + 1]):
+        s, interval = series_at[series_list[q, 0]], series_list[q, 1]
+        bucket = time - time % interval
+        if mem[s + SR_COUNT] > 0 and mem[s + SR_BUCKET] != bucket:
+            _close_series(mem, memf, s, keep)
+        if mem[s + SR_COUNT] == 0:
+            mem[s + SR_BUCKET] = bucket
+            memf[s + SR_OPEN], memf[s + SR_OPEN + 1], memf[s + SR_OPEN + 2] = o, h, l
+            memf[s + SR_OPEN + 4] = 0.0
+        memf[s + SR_OPEN + 1], memf[s + SR_OPEN + 2] = max(memf[s + SR_OPEN + 1], h), min(memf[s + SR_OPEN + 2], l)
+        memf[s + SR_OPEN + 3] = c
+        memf[s + SR_OPEN + 4] += v
+        mem[s + SR_COUNT] += 1
+        if time + base == bucket + interval:
+            _close_series(mem, memf, s, keep)
+
+
+@njit(**JIT)
+def _close_series(mem, memf, s, keep):
+    place = s + SERIES_HEADER + (mem[s + SR_CLOSED] % keep) * HISTORY_WORDS
+    mem[place] = mem[s + SR_BUCKET]
+    for w in range(5):
+        memf[place + 1 + w] = memf[s + SR_OPEN + w]
+    mem[s + SR_COUNT] = 0
+    mem[s + SR_CLOSED] += 1
+
+
+@njit(**JIT)
+def _publish_all(mem, rings, tails, stamps, stamped, capacity):
+    """Make what was written visible, stamped with the moment of publication, and wake who sleeps."""
+    now = now_ns()
+    for w in range(len(rings)):
+        if tails[w] != stamped[w]:
+            for i in range(stamped[w], tails[w]):
+                mem[stamps[w] + (i & (capacity - 1))] = now
+            stamped[w] = tails[w]
+            publish(mem, rings[w], tails[w])
+            wake_consumer(mem, rings[w], -1)
+
+
+@njit(**JIT)
+def _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, credits):
+    """Whether worker ``w`` may get another candle of market ``m`` (-1: any record)."""
+    if tails[w] - walked[w] < capacity and (m < 0 or sent[w, m] - seen[w, m] < credits):
+        return True
+    take_back(mem, rings, w, seen, walked, market_of, capacity)
+    return tails[w] - walked[w] < capacity and (m < 0 or sent[w, m] - seen[w, m] < credits)
+
+
+@njit(**JIT)
+def dispatch(
+    mem, memf, lay, records, recordsf, first, last, kind, market_workers, worker_list, series_of, series_list, series_at, rings, stamps,
+    sequences, tails, stamped, sent, seen, walked, market_of,
+):  # fmt: skip
+    """Dispatch ``records[first:last]``; returns the index reached, smaller than ``last`` when a channel stayed full for 20 ms.
+
+    records : int64[n, 8] candles with the market in word 0, recordsf its float view. kind : CANDLE or HISTORY.
+    market_workers, worker_list : workers of each market. sequences : int64[markets], the feed's numbering of each market's candles.
+    tails, stamped, sent, seen, walked, market_of : the producer's private books of the rings.
+    """
+    capacity, credits, broker, base = lay[F_CAPACITY], lay[F_CREDITS], lay[F_BROKER], lay[F_BASE]
+    i = first
+    while i < last:
+        m = records[i, 0] & MARKET_MASK
+        free = True
+        for q in range(market_workers[m], market_workers[m + 1]):
+            w = worker_list[q]
+            if not _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, credits):
+                _publish_all(mem, rings, tails, stamps, stamped, capacity)
+                wait_for_release(mem, rings[w], walked[w], SLICE_NS)
+                free = _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, credits)
+                if not free:
+                    return i
+        wanted = kind == CANDLE and (mem[lay[F_WORKING] + m] > 0 or lay[F_BROKER_ALL] != 0)
+        if wanted and room(mem, broker) <= 0:
+            _publish_all(mem, rings, tails, stamps, stamped, capacity)
+            if not wait_for_room(mem, broker, SLICE_NS):
+                return i
+        number = sequences[m]
+        sequences[m] = number + 1
+        time = records[i, 2]
+        if kind == CANDLE:
+            cell = lay[F_BOARD] + m * BOARD_WORDS
+            write_begin(mem, cell)
+            for w in range(6):
+                mem[cell + BOARD_TIME + w] = records[i, 2 + w]
+            mem[cell + BOARD_NUMBER] = number
+            write_end(mem, cell)
+        if wanted:
+            end = tail(mem, broker)
+            place = record(mem, broker, end)
+            mem[place], mem[place + 1] = m, number
+            for w in range(2, 8):
+                mem[place + w] = records[i, w]
+            publish(mem, broker, end + 1)
+            wake_consumer(mem, broker, lay[F_BROKER_FD])
+        for q in range(market_workers[m], market_workers[m + 1]):
+            w = worker_list[q]
+            place = record(mem, rings[w], tails[w])
+            mem[place], mem[place + 1] = (kind << KIND_SHIFT) | m, number
+            for j in range(2, 8):
+                mem[place + j] = records[i, j]
+            market_of[w, tails[w] & (capacity - 1)] = m
+            tails[w] += 1
+            sent[w, m] += 1
+        _remember(
+            mem, memf, series_of, series_list, series_at, m, time, recordsf[i, 3], recordsf[i, 4], recordsf[i, 5], recordsf[i, 6],
+            recordsf[i, 7], base, lay[F_HISTORY],
+        )  # fmt: skip
+        if kind == CANDLE:
+            mem[H_DISPATCHED] += 1
+            mem[H_FEED_TIME] = time + base
+        i += 1
+        if (i - first) & 63 == 0:
+            _publish_all(mem, rings, tails, stamps, stamped, capacity)
+    _publish_all(mem, rings, tails, stamps, stamped, capacity)
+    return i
+
+
+@njit(**JIT)
+def push_record(mem, lay, w, words, rings, stamps, tails, stamped, sent, seen, walked, market_of):
+    """A control record for one worker; False when its ring stayed full for 20 ms."""
+    capacity = lay[F_CAPACITY]
+    if not _room(mem, rings, w, -1, tails, sent, seen, walked, market_of, capacity, lay[F_CREDITS]):
+        _publish_all(mem, rings, tails, stamps, stamped, capacity)
+        wait_for_release(mem, rings[w], walked[w], SLICE_NS)
+        if not _room(mem, rings, w, -1, tails, sent, seen, walked, market_of, capacity, lay[F_CREDITS]):
+            return False
+    place = record(mem, rings[w], tails[w])
+    for j in range(8):
+        mem[place + j] = words[j]
+    market_of[w, tails[w] & (capacity - 1)] = -1
+    tails[w] += 1
+    _publish_all(mem, rings, tails, stamps, stamped, capacity)
+    return True
+
+
+@njit(**JIT)
+def await_drained(mem, rings, timeout_ns):
+    """Wait until every worker has released all it was sent; False after the deadline."""
+    until = now_ns() + timeout_ns
+    for w in range(len(rings)):
+        while True:
+            seen = head(mem, rings[w])
+            if seen == tail(mem, rings[w]):
+                break
+            if now_ns() > until:
+                return False
+            wait_for_release(mem, rings[w], seen, SLICE_NS)
+    return True

@@ -1,0 +1,383 @@
+"""The worker's loop: drains one ring of candles and control records, and commits every record exactly once.
+
+Rules (proved by killing it at any instruction; see docs/design.md):
+
+R1  A record reads the slots its trader's counter n names (A[n & 1], B[c & 1]) and writes the other ones. Nothing that is read is changed,
+    so whatever was written before a crash is simply written again.
+R2  An order is published before the record is committed (store-release of n + 1).
+R3  The decision record is the log of its own evaluation: after a crash the last one published tells whether its evaluation is
+    committed. If it is not, that record is evaluated again on the logged snapshot, and nothing is pushed.
+R4  A record met again is known by its sequence, which stands in slot A. The ring's head says only "may be overwritten".
+R5  At most one candle closes per commit: a late close takes a commit of its own before the record that revealed it.
+
+The same loop serves compiled and plain-Python strategies: both are called by address.
+"""
+
+import numpy as np
+from numba import njit
+
+from pairsim.channels.atomics import compiler_fence, exchange, fence, load_relaxed, now_ns, store_release
+from pairsim.channels.native import address_of, call, copy_words
+from pairsim.channels.ring import (
+    head,
+    publish,
+    record,
+    release,
+    room,
+    tail,
+    wait_for_data,
+    wait_for_room,
+    wake_producer,
+)
+from pairsim.channels.seqlock import READ_TRIES, read_begin, read_retry
+from pairsim.channels.waiting import wake_word
+from pairsim.engine.arena import H_GATE_SLEEPS, W_DECISIONS, W_EVALUATED, W_HANDLED, W_REPLAYS
+from pairsim.engine.evaluation import evaluate, read_snapshot
+from pairsim.engine.layout import (
+    A_CLOSES,
+    A_CONTROL,
+    A_DUE,
+    A_DUE_BUCKET,
+    A_MARKET,
+    A_VERSION,
+    ACTIVE,
+    AM_BUCKET,
+    AM_COUNT,
+    AM_OPEN,
+    AM_SEQUENCE,
+    AM_WORDS,
+    B_ERRORS,
+    B_MARKET,
+    B_STATUS,
+    BM_CLOSED,
+    BM_WORDS,
+    FAILED,
+    I_ADDRESS,
+    I_CONSTANTS,
+    I_OUTPUTS,
+    I_STATE,
+    I_WINDOW,
+    T_A,
+    T_A_WORDS,
+    T_B,
+    T_B_WORDS,
+    T_BASE,
+    T_COMMIT,
+    T_INDICATOR,
+    T_INDICATORS,
+    T_INTERVAL,
+    T_LOCKSTEP,
+    T_MARKETS,
+    T_OUTPUTS,
+    T_RECORD,
+    T_WARMUP,
+    T_WINDOW,
+    record_offset,
+)
+from pairsim.market.candle import CANDLE_KIND, KIND_SHIFT, MARKET_MASK
+from pairsim.orders.order import D_EMIT, D_N, D_TICK, D_TRADER, DECISION_WORDS
+from pairsim.portfolio.accounting import JIT
+
+# Kinds of records in a candle ring. HISTORY warms indicators up and is never evaluated; SLICE ends a slice in lockstep.
+CANDLE, HISTORY, SLICE, TUNE, PAUSE, RESUME, SWAP, FENCE = (CANDLE_KIND, *range(1, 8))
+
+# What the loop returns to Python.
+IDLE, FAILURE, CONTROL, BLOCKED = 0, 1, 2, 3
+
+# What the loop tells Python about a failure: trader, code, n, decision time; all before anything is committed.
+(X_TRADER, X_CODE, X_MIND, X_FRESH, X_TIME, X_RECORD) = range(6)
+INFO_WORDS = 6
+
+BATCH = 64  # records between two publications of the head
+
+# Offsets handed to the loop, one vector: a namedtuple of 20 scalars would be 20 arguments to every call.
+(L_CANDLES, L_STAMPS, L_ORDERS, L_PORTFOLIO, L_CELL, L_CAPACITY) = range(6)
+LAY_WORDS = 6
+
+
+@njit(**JIT)
+def _open_candle(mem, memf, a, r, bucket):
+    """Merge the base candle at word ``r`` into the open candle at ``a`` (words of slot A)."""
+    count = mem[a + AM_COUNT]
+    if count == 0:
+        mem[a + AM_BUCKET] = bucket
+        for w in range(5):
+            memf[a + AM_OPEN + w] = memf[r + 3 + w]
+    else:
+        memf[a + AM_OPEN + 1] = max(memf[a + AM_OPEN + 1], memf[r + 4])
+        memf[a + AM_OPEN + 2] = min(memf[a + AM_OPEN + 2], memf[r + 5])
+        memf[a + AM_OPEN + 3] = memf[r + 6]
+        memf[a + AM_OPEN + 4] += memf[r + 7]
+    mem[a + AM_COUNT] = count + 1
+
+
+@njit(**JIT)
+def _close_candle(mem, memf, row, b, a, k, indicators, constants):
+    """The open candle at ``a`` closes: into slot B at ``b``, and through every indicator of market ``k``."""
+    markets, outputs = row[T_MARKETS], row[T_OUTPUTS]
+    m = b + B_MARKET + k * BM_WORDS
+    for w in range(5):
+        memf[m + w] = memf[a + AM_OPEN + w]
+    mem[a + AM_COUNT] = 0
+    index = mem[m + BM_CLOSED]
+    mem[m + BM_CLOSED] = index + 1
+    first = row[T_INDICATOR]
+    states = windows = 0
+    for i in range(first, first + row[T_INDICATORS]):
+        states += indicators[i, I_STATE]
+        windows += indicators[i, I_WINDOW]
+    state = b + record_offset(markets) + row[T_RECORD] + k * states
+    window = row[T_WINDOW] + k * windows
+    values = b + record_offset(markets) + row[T_RECORD] + markets * states + k * outputs
+    copy_words(mem, values + markets * outputs, values, outputs)
+    for i in range(first, first + row[T_INDICATORS]):
+        call(
+            indicators[i, I_ADDRESS], index, address_of(constants, indicators[i, I_CONSTANTS]), address_of(mem, state),
+            address_of(mem, window), address_of(mem, m), address_of(mem, values),
+        )  # fmt: skip
+        state += indicators[i, I_STATE]
+        window += indicators[i, I_WINDOW]
+        values += indicators[i, I_OUTPUTS]
+
+
+@njit(**JIT)
+def _values_at(row, b, indicators):
+    """Word of the current indicator outputs in slot B at ``b``."""
+    states = 0
+    for i in range(row[T_INDICATOR], row[T_INDICATOR] + row[T_INDICATORS]):
+        states += indicators[i, I_STATE]
+    return b + record_offset(row[T_MARKETS]) + row[T_RECORD] + row[T_MARKETS] * states
+
+
+@njit(**JIT)
+def _snapshot(row, mem, memf, b, base, decision, decisionf):
+    """A whole copy of what the trader may see of the portfolio."""
+    for _ in range(READ_TRIES):
+        sequence = read_begin(mem, base)
+        read_snapshot(row, mem, memf, b, mem, memf, base, decision, decisionf)
+        if not read_retry(mem, base, sequence):
+            return True
+    return False
+
+
+@njit(**JIT)
+def _push(mem, lay, decision, index):
+    """Publish a decision; False when the ring stays full for one deadline."""
+    ring = lay[L_ORDERS]
+    if room(mem, ring) <= 0 and not wait_for_room(mem, ring, 20_000_000):
+        return False
+    end = tail(mem, ring)
+    place = record(mem, ring, end)
+    decision[D_TICK] = mem[lay[L_STAMPS] + (index & (lay[L_CAPACITY] - 1))]
+    decision[D_EMIT] = now_ns()
+    for w in range(DECISION_WORDS):
+        mem[place + w] = decision[w]
+    publish(mem, ring, end + 1)
+    fence()  # the gate sleeps on one word for all rings
+    if load_relaxed(mem, H_GATE_SLEEPS) != 0 and exchange(mem, H_GATE_SLEEPS, 0) != 0:
+        wake_word(mem, H_GATE_SLEEPS)
+    return True
+
+
+@njit(**JIT)
+def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicators, scratch, info):
+    """Evaluate trader ``t`` in its fresh slot B and publish what it wants; returns 0, FAILURE or BLOCKED."""
+    out, view, decision = scratch[0], scratch[1], scratch[2]
+    outf, viewf, decisionf = out.view(np.float64), view.view(np.float64), decision.view(np.float64)
+    replay = told >= 0 and mem[told + D_TRADER] == t and mem[told + D_N] == n
+    if replay:  # R3: decide again on what was seen then
+        for w in range(DECISION_WORDS):
+            decision[w] = mem[told + w]
+        mem[lay[L_CELL] + W_REPLAYS] += 1
+    elif not _snapshot(row, mem, memf, b, lay[L_PORTFOLIO], decision, decisionf):
+        return BLOCKED
+    values = _values_at(row, b, indicators)
+    p_previous = address_of(mem, values + row[T_MARKETS] * row[T_OUTPUTS])
+    count = evaluate(
+        t, n, row, mem, memf, b, address, address_of(mem, b + record_offset(row[T_MARKETS])), address_of(mem, values), p_previous, time,
+        mem, memf, lay[L_PORTFOLIO], out, outf, view, viewf, decision, decisionf,
+    )  # fmt: skip
+    if count < 0:
+        info[X_TRADER], info[X_CODE], info[X_FRESH], info[X_TIME] = t, count, b, time
+        return FAILURE
+    mem[lay[L_CELL] + W_EVALUATED] += 1
+    if count > 0 and not replay:
+        if not _push(mem, lay, decision, index):
+            return BLOCKED
+        mem[lay[L_CELL] + W_DECISIONS] += 1
+    return 0
+
+
+@njit(**JIT)
+def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constants, told, failed, scratch, info):
+    """One record for one trader: as many commits as it takes (R5). ``k`` is the trader's market, or -1 at the end of a slice.
+
+    ``failed`` is a trader whose evaluation of this record raised: it goes on without. Returns 0, FAILURE or BLOCKED.
+    """
+    commit = rows[t, 0, T_COMMIT]
+    kind = mem[r] >> KIND_SHIFT
+    while True:
+        n = mem[commit]
+        words = rows[t, 0, T_A_WORDS]
+        old, new = rows[t, 0, T_A] + (n & 1) * words, rows[t, 0, T_A] + (1 - (n & 1)) * words
+        version = mem[old + A_VERSION] & 1
+        row = rows[t, version]
+        markets, interval, base = row[T_MARKETS], row[T_INTERVAL], row[T_BASE]
+        time = mem[r + 2] + base
+        am = A_MARKET + k * AM_WORDS
+        last = True  # of the commits of this record
+        closes = evaluates = late = False
+        due, due_bucket = mem[old + A_DUE], mem[old + A_DUE_BUCKET]
+        bucket = mem[r + 2]
+        if k < 0:
+            if due == 0:
+                return 0
+            time = bucket
+            evaluates = True
+            due = 0
+        else:
+            if mem[old + am + AM_SEQUENCE] >= mem[r + 1]:
+                return 0  # R4
+            if interval != base:
+                bucket -= bucket % interval
+            ends = mem[r + 2] + base == bucket + interval
+            if mem[old + am + AM_COUNT] > 0 and mem[old + am + AM_BUCKET] != bucket:
+                closes, late, last = True, True, False
+                evaluates = not (markets == 1 and ends)
+            elif markets > 1 and row[T_LOCKSTEP] == 0 and due != 0 and bucket > due_bucket:
+                evaluates, last = True, False
+                due = 0
+            else:
+                closes = evaluates = ends
+            if closes and markets > 1:
+                closed = mem[old + am + AM_BUCKET] if late else bucket
+                due, due_bucket = due | (1 << k), max(due_bucket, closed)
+                evaluates = row[T_LOCKSTEP] == 0 and due == (1 << markets) - 1
+                if evaluates:
+                    due = 0
+        copy_words(mem, new, old, words)
+        mem[new + A_DUE], mem[new + A_DUE_BUCKET] = due, due_bucket
+        if last and k >= 0:
+            mem[new + am + AM_SEQUENCE] = mem[r + 1]
+            _open_candle(mem, memf, new + am, r, bucket)
+        if closes or evaluates:
+            c = mem[old + A_CLOSES]
+            size = row[T_B_WORDS]
+            mind, fresh = row[T_B] + (c & 1) * size, row[T_B] + (1 - (c & 1)) * size
+            mem[new + A_CLOSES] = c + 1
+            copy_words(mem, fresh, mind, size)
+            if closes:
+                _close_candle(mem, memf, row, fresh, new + am, k, indicators, constants)
+            warm = kind != HISTORY and mem[fresh + B_STATUS] == ACTIVE
+            for j in range(markets):
+                warm = warm and mem[fresh + B_MARKET + j * BM_WORDS + BM_CLOSED] >= row[T_WARMUP]
+            if evaluates and warm:
+                if t == failed:
+                    mem[fresh + B_STATUS] = FAILED
+                    mem[fresh + B_ERRORS] += 1
+                else:
+                    info[X_MIND] = mind
+                    code = _evaluate(
+                        mem, memf, lay, t, n, row, fresh, addresses[t, version], time, index, told, indicators, scratch, info
+                    )
+                    if code != 0:
+                        return code
+        compiler_fence()
+        store_release(mem, commit, n + 1)
+        compiler_fence()
+        if last:
+            return 0
+
+
+@njit(**JIT)
+def apply_control(mem, memf, r, rows, version, record_word, value, status):
+    """Commit a control record that changes a trader's slot B in place of a candle.
+
+    version : the new strategy version or -1. record_word : word of the record to set to ``value``, or -1. status : or -1.
+    """
+    t = mem[r] & MARKET_MASK
+    commit = rows[t, 0, T_COMMIT]
+    n = mem[commit]
+    words = rows[t, 0, T_A_WORDS]
+    old, new = rows[t, 0, T_A] + (n & 1) * words, rows[t, 0, T_A] + (1 - (n & 1)) * words
+    if mem[old + A_CONTROL] >= mem[r + 1]:
+        return
+    copy_words(mem, new, old, words)
+    mem[new + A_CONTROL] = mem[r + 1]
+    c = mem[old + A_CLOSES]
+    mem[new + A_CLOSES] = c + 1
+    if version >= 0:  # the new version's slot was written by Python into its own place of parity (c + 1) & 1
+        mem[new + A_VERSION] = version
+    else:
+        row = rows[t, mem[old + A_VERSION] & 1]
+        size = row[T_B_WORDS]
+        mind, fresh = row[T_B] + (c & 1) * size, row[T_B] + (1 - (c & 1)) * size
+        copy_words(mem, fresh, mind, size)
+        if record_word >= 0:
+            mem[fresh + record_offset(row[T_MARKETS]) + record_word] = value
+        if status >= 0:
+            mem[fresh + B_STATUS] = status
+    compiler_fence()
+    store_release(mem, commit, n + 1)
+
+
+@njit(**JIT)
+def run_worker(
+    mem, memf, lay, start, budget_ns, subscribers, subscription, multi, rows, addresses, indicators, constants, failed, scratch, info
+):
+    """Handle records from index ``start`` on, until there are none for a while or Python is needed.
+
+    subscribers, subscription : for each market the rows (trader, k) of this worker's traders. multi : traders of several markets.
+    Returns (reason, index reached); what Python must know of a failure stands in ``info``.
+    """
+    ring, cell = lay[L_CANDLES], lay[L_CELL]
+    orders = lay[L_ORDERS]
+    sent = tail(mem, orders)
+    told = record(mem, orders, sent - 1) if sent > 0 else np.int64(-1)  # stays readable after it was popped
+    index, freed = start, head(mem, ring)
+    until = now_ns() + budget_ns
+    while True:
+        end = min(tail(mem, ring), index + BATCH)
+        while index < end:
+            r = record(mem, ring, index)
+            kind, market = mem[r] >> KIND_SHIFT, mem[r] & MARKET_MASK
+            code = 0
+            if kind <= HISTORY:
+                for q in range(subscribers[market], subscribers[market + 1]):
+                    code = _handle(
+                        mem, memf, lay, subscription[q, 0], subscription[q, 1], r, index, rows, addresses, indicators, constants, told,
+                        failed, scratch, info,
+                    )  # fmt: skip
+                    if code != 0:
+                        break
+            elif kind == SLICE:
+                for q in range(len(multi)):
+                    code = _handle(
+                        mem, memf, lay, multi[q], -1, r, index, rows, addresses, indicators, constants, told, failed, scratch, info
+                    )
+                    if code != 0:
+                        break
+            elif kind == TUNE:
+                apply_control(mem, memf, r, rows, -1, mem[r + 3], mem[r + 4], -1)
+            elif kind == PAUSE or kind == RESUME:
+                apply_control(mem, memf, r, rows, -1, -1, 0, 1 if kind == PAUSE else 0)
+            elif kind == SWAP:
+                code = CONTROL
+            if code != 0:
+                break
+            failed = -1
+            index += 1
+        else:
+            code = 0
+        if index > freed:
+            mem[cell + W_HANDLED] += index - freed
+            freed = index
+            release(mem, ring, index)
+            wake_producer(mem, ring)
+        if code != 0:
+            info[X_RECORD] = index
+            return code, index
+        if index >= tail(mem, ring):
+            wait_for_data(mem, ring, 20_000_000)
+        if now_ns() > until:
+            return IDLE, index

@@ -1,0 +1,1 @@
+"""Research on the kernels of the live machine: backtest and what is built on it."""
