@@ -1,0 +1,82 @@
+"""What the indicators of this package share: their own kernel for a whole column, and one meaning of a missing value.
+
+The rule for NaN and infinity in the input: such a candle has no value, and the indicator begins anew with the next
+one, as if the series began there. It holds for every indicator here, streaming and whole: after a gap at `k` the
+values are those of the series from `k + 1` on.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numba import cfunc, types
+
+from pairsim.errors import InputError
+from pairsim.indicators.abi import COLUMNS, STEP, FloatArray
+from pairsim.indicators.indicator import Indicator
+
+__all__ = ["INPUT", "LONGEST", "OUTPUT", "BuiltIn", "compiled"]
+
+INPUT: Final = types.Array(types.float64, 1, "C", readonly=True)
+OUTPUT: Final = types.Array(types.float64, 1, "A")
+
+LONGEST: Final = 100_000
+"""Longest period, as in TA-Lib: a window is held in memory for each market."""
+
+_STEPS: dict[type, Any] = {}
+
+
+def compiled(kernel: Any, *arguments: Any) -> Any:
+    """`kernel`, compiled for these argument types and no others, so once and not for each layout that comes along.
+
+    Not at the decorator, where it would happen at import. With the JIT switched off a kernel is a plain function.
+    """
+    if getattr(kernel, "signatures", None) == []:
+        kernel.compile(arguments)
+        kernel.disable_compile()
+    return kernel
+
+
+class BuiltIn(Indicator):
+    """An indicator that brings a kernel for whole columns (`_batch`) and a step in C signature (`_step`)."""
+
+    _step: ClassVar[Any]  # a staticmethod: what mypy makes of one in a ClassVar loses an argument
+
+    @abstractmethod
+    def _batch(self, inputs: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> bool:
+        """Fill the outputs from inputs that are all finite; false (and outputs of no use) if one was not."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (getattr(self, "source", "close"),)
+
+    def step_address(self) -> int:
+        kind = type(self)
+        if kind not in _STEPS:
+            _STEPS[kind] = cfunc(STEP, cache=True, error_model="numpy")(kind._step)
+        return int(_STEPS[kind].address)
+
+    def batch_into(self, columns: Sequence[FloatArray], out: FloatArray) -> None:
+        inputs = [np.ascontiguousarray(columns[COLUMNS.index(name)], dtype=np.float64) for name in self.columns]
+        size = inputs[0].size
+        if any(array.shape != (size,) for array in inputs):
+            raise InputError(
+                f"{self!r}: columns of shapes {[array.shape for array in inputs]}; all must be of one length"
+            )
+        if out.shape != (size, len(self.fields)) or out.dtype != np.float64:
+            raise InputError(
+                f"{self!r}: out is {out.dtype}{list(out.shape)}, must be float64[{size}, {len(self.fields)}]"
+            )
+        outputs = [out[:, k] for k in range(len(self.fields))]
+        if not self._batch(inputs, outputs):
+            self._begin_anew(inputs, outputs)
+
+    def _begin_anew(self, inputs: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> None:
+        """The slow way: every run of finite candles for itself, NaN between them."""
+        finite = np.logical_and.reduce([np.isfinite(array) for array in inputs])
+        edges = np.flatnonzero(np.diff(finite, prepend=False, append=False))
+        for output in outputs:
+            output[:] = np.nan
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            self._batch([array[start:stop] for array in inputs], [output[start:stop] for output in outputs])

@@ -1,0 +1,176 @@
+"""What an indicator is: a small immutable description with which backtest and live worker compute the same numbers.
+
+The rule: an indicator is its class and its parameters, nothing else. Two of the same are equal, so a sweep computes
+each distinct one once; all that changes from candle to candle lives in the caller's memory (state and window).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
+
+import numpy as np
+
+from pairsim.errors import InputError
+from pairsim.indicators.abi import COLUMNS, FloatArray
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Indicator"]
+
+_KINDS: dict[Any, type] = {kind: kind for kind in (int, float, bool, str)} | {
+    kind.__name__: kind
+    for kind in (int, float, bool, str)  # with `from __future__ import annotations`
+}
+
+
+@dataclass_transform(frozen_default=True)
+class Indicator:
+    """Base of all indicators, and what a user's own indicator derives from.
+
+    Annotated attributes are the parameters, as in a dataclass: int, float, bool (or str, for `source`).
+
+    Attributes
+    ----------
+    fields : tuple of str
+        Names of the outputs; a single output is called ``value``.
+    limits : mapping
+        Smallest and largest value of a parameter, where it has them.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("value",)
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        """Make the subclass a frozen dataclass, so that a user writes no decorator."""
+        super().__init_subclass__()
+        dataclass(frozen=True, repr=False)(cls)
+        for parameter in dataclass_fields(cls):  # type: ignore[arg-type]
+            if parameter.type not in _KINDS:
+                raise InputError(
+                    f"{cls.__name__}.{parameter.name}: a parameter is int, float or bool, not {parameter.type!r}; "
+                    "what is not a parameter is written without an annotation"
+                )
+
+    def __post_init__(self) -> None:
+        for parameter in dataclass_fields(self):  # type: ignore[arg-type]
+            value = self._checked(parameter.name, _KINDS[parameter.type], getattr(self, parameter.name))
+            object.__setattr__(self, parameter.name, value)
+
+    def __repr__(self) -> str:
+        shown = []
+        for parameter in dataclass_fields(self):  # type: ignore[arg-type]
+            value = getattr(self, parameter.name)
+            if not isinstance(value, str):
+                shown.append(repr(value))
+            elif value != parameter.default:
+                shown.append(f"{parameter.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _checked(self, name: str, kind: type, value: object) -> int | float | bool | str:
+        """The parameter as a plain Python value of its type, inside its limits."""
+        where = f"{type(self).__name__}: {name} = {value!r}"
+        if kind is bool:
+            if not isinstance(value, bool | np.bool_):
+                raise InputError(f"{where} must be True or False")
+            return bool(value)
+        if kind is str:
+            if value not in COLUMNS:
+                raise InputError(f"{where} must be a column of a candle: {', '.join(COLUMNS)}")
+            return str(value)
+        low, high = self.limits.get(name, (-math.inf, math.inf))
+        among = "" if low == -math.inf else f" from {low:,} to {high:,}"
+        if isinstance(value, bool | np.bool_):
+            raise InputError(f"{where} must be a number{among}")
+        number: int | float
+        if kind is int and isinstance(value, Integral):
+            number = int(value)
+        elif kind is float and isinstance(value, Real):
+            number = float(value)
+        else:
+            raise InputError(f"{where} must be {'a whole number' if kind is int else 'a number'}{among}")
+        if not math.isfinite(number):
+            raise InputError(f"{where} must be a finite number{among}")
+        if not low <= number <= high:
+            raise InputError(f"{where} is outside{among.replace(' from', '')}; choose a value inside")
+        return number
+
+    # ------------------------------------------------------------------------------------------ what it needs
+
+    @property
+    def warmup(self) -> int:
+        """Candles needed for the first defined value: the value of candle ``warmup - 1`` is the first."""
+        return 1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a candle that it reads."""
+        return COLUMNS
+
+    @property
+    def constants(self) -> FloatArray:
+        """What the step reads at `constants`: derived from the parameters, the same for every candle."""
+        raise NotImplementedError
+
+    def initial_state(self) -> FloatArray:
+        """The state before the first candle; it may change as a whole at every candle."""
+        raise NotImplementedError
+
+    @property
+    def state_words(self) -> int:
+        """Words of the state."""
+        return self.initial_state().size
+
+    @property
+    def window_words(self) -> int:
+        """Words of the append-only window; it may hold anything before the first candle."""
+        return 0
+
+    # ------------------------------------------------------------------------------------------ computing
+
+    def step_address(self) -> int:
+        """Address of the C function that takes one candle, see `abi`. Compiled at the first call, not before."""
+        raise NotImplementedError
+
+    def batch_into(self, columns: Sequence[FloatArray], out: FloatArray) -> None:
+        """Compute all candles at once, bit for bit what the step gives candle by candle.
+
+        Parameters
+        ----------
+        columns : five float64[n]
+            open, high, low, close, volume; those not in `columns` are not looked at.
+        out : float64[n, len(fields)]
+            Written as a whole; may be strided. NaN where there is no value.
+        """
+        raise NotImplementedError
+
+    def compute(self, candles: "Mapping[str, FloatArray] | pl.DataFrame") -> FloatArray:
+        """The outputs over a table of candles.
+
+        Parameters
+        ----------
+        candles : polars.DataFrame or mapping of names to arrays
+            With at least the columns that this indicator reads.
+
+        Returns
+        -------
+        float64[n, len(fields)], NaN where there is no value.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pairsim.indicators import SMA
+        >>> SMA(2).compute({"close": np.array([1.0, 2.0, 4.0])})[:, 0]
+        array([nan, 1.5, 3. ])
+        """
+        arrays = {name: np.ascontiguousarray(candles[name], dtype=np.float64) for name in self.columns}
+        sizes = {array.size for array in arrays.values()}
+        if len(sizes) != 1:
+            raise InputError(f"{self!r}: columns of different lengths {sorted(sizes)}; give the same candles in each")
+        filler = next(iter(arrays.values()))  # stands for columns that nobody reads
+        out = np.empty((len(self.fields), filler.size)).T  # each output contiguous
+        self.batch_into([arrays.get(name, filler) for name in COLUMNS], out)
+        return out
