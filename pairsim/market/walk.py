@@ -6,9 +6,12 @@ followed. Pure kernels, no state but the arrays they are given.
 
 With z standard normal, s the volatility of one candle, e and e' exponential of mean 1:
 
-    close = open exp(s z - s^2 / 2)                     a martingale
-    high  = open exp(s (z + sqrt(z^2 + 2 e)) / 2)       the extremes of a Brownian path from 0 to s z have these
-    low   = open exp(s (z - sqrt(z^2 + 2 e')) / 2)      laws (Borodin & Salminen 2002, 1.1.8); drawn independently
+    close = open exp(s z - s^2 / 2)               a martingale
+    high  = open exp(s (z + sqrt(z^2 + 2 e)) / 2)
+    low   = open exp(s (z - sqrt(z^2 + 2 e')) / 2)
+
+The extremes are those of a Brownian path from 0 to z, for which P(max > m) = exp(-2 m (m - z)); that both depend on one
+path is left out, they are drawn independently.
 """
 
 import math
@@ -57,50 +60,68 @@ _MASK_30 = (1 << 34) - 1
 _MASK_27 = (1 << 37) - 1
 _MASK_31 = (1 << 33) - 1
 
+_CHUNK = 512
 _SHORT = 0.004  # volatility of a candle below which no move exceeds 2 %: z ends at 3.7, top at 4.6
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _random_word(stream: int, counter: int) -> int:
-    z = stream + counter * _GOLDEN
-    z = (z ^ ((z >> 30) & _MASK_30)) * _MIX_1
-    z = (z ^ ((z >> 27) & _MASK_27)) * _MIX_2
-    return z ^ ((z >> 31) & _MASK_31)
+def _draw(
+    seeds: npt.NDArray[np.int64],
+    n: int,
+    z: npt.NDArray[np.float64],
+    top: npt.NDArray[np.float64],
+    bottom: npt.NDArray[np.float64],
+    volume: npt.NDArray[np.float64],
+) -> None:
+    """Candles in units of their volatility: z, the path's maximum and minimum; volume around 1."""
+    for q in range(n):
+        bits = seeds[q]
+        bits = (bits ^ ((bits >> 30) & _MASK_30)) * _MIX_1
+        bits = (bits ^ ((bits >> 27) & _MASK_27)) * _MIX_2
+        bits = bits ^ ((bits >> 31) & _MASK_31)
+        # 22 bits for z, 16 for each extreme (a bin of a table, and where in the bin), 10 for the volume.
+        i = (bits >> 54) & 1_023
+        x = NORMAL[i] + (NORMAL[i + 1] - NORMAL[i]) * (((bits >> 42) & 4_095) * (1.0 / 4_096.0))
+        i = (bits >> 34) & 255
+        up = EXPONENTIAL[i] + (EXPONENTIAL[i + 1] - EXPONENTIAL[i]) * (((bits >> 26) & 255) * (1.0 / 256.0))
+        i = (bits >> 18) & 255
+        down = EXPONENTIAL[i] + (EXPONENTIAL[i + 1] - EXPONENTIAL[i]) * (((bits >> 10) & 255) * (1.0 / 256.0))
+        z[q] = x
+        top[q] = 0.5 * (x + math.sqrt(x * x + 2.0 * up))
+        bottom[q] = 0.5 * (x - math.sqrt(x * x + 2.0 * down))
+        # Trade is busy when prices move; the mean range of a Brownian path is sqrt(8 / pi) = 1.596 s.
+        volume[q] = (top[q] - bottom[q]) * (1.0 / 1.5957691216057308) * (0.5 + (bits & 1_023) * (1.0 / 1_023.0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _shape(stream: int, k: int, sigma: float) -> tuple[float, float, float, float]:
-    """Candle k of a stream relative to its open: high, low, close as factors, volume around 1."""
-    bits = _random_word(stream, k)
-    # 22 bits for z, 16 for each extreme (a bin of a table, and where in the bin), 10 for the volume.
-    i = (bits >> 54) & 1_023
-    z = NORMAL[i] + (NORMAL[i + 1] - NORMAL[i]) * (((bits >> 42) & 4_095) * (1.0 / 4_096.0))
-    i = (bits >> 34) & 255
-    up = EXPONENTIAL[i] + (EXPONENTIAL[i + 1] - EXPONENTIAL[i]) * (((bits >> 26) & 255) * (1.0 / 256.0))
-    i = (bits >> 18) & 255
-    down = EXPONENTIAL[i] + (EXPONENTIAL[i + 1] - EXPONENTIAL[i]) * (((bits >> 10) & 255) * (1.0 / 256.0))
-    busy = 0.5 + (bits & 1_023) * (1.0 / 1_023.0)
-    top = 0.5 * (z + math.sqrt(z * z + 2.0 * up))
-    bottom = 0.5 * (z - math.sqrt(z * z + 2.0 * down))
-    move = sigma * z - 0.5 * sigma * sigma
+def _to_factors(
+    n: int,
+    sigma: float,
+    z: npt.NDArray[np.float64],
+    top: npt.NDArray[np.float64],
+    bottom: npt.NDArray[np.float64],
+) -> None:
+    """In place: z, top, bottom become close, high, low as multiples of the open."""
+    drift = 0.5 * sigma * sigma
     if sigma < _SHORT:
-        # All moves are below 2 %: close is exp(move) to 3e-11, high and low to 1e-6, at a third of libm's price.
-        close = 1.0 + move * (1.0 + move * (0.5 + move * (1.0 / 6.0 + move * (1.0 / 24.0))))
-        high = 1.0 + sigma * top * (1.0 + 0.5 * sigma * top)
-        low = 1.0 + sigma * bottom * (1.0 + 0.5 * sigma * bottom)
+        # All moves are below 2 %: close is exp(move) to 3e-11, high and low to 1e-6, and the loop is vectorised.
+        for q in range(n):
+            move, up, down = sigma * z[q] - drift, sigma * top[q], sigma * bottom[q]
+            z[q] = 1.0 + move * (1.0 + move * (0.5 + move * (1.0 / 6.0 + move * (1.0 / 24.0))))
+            top[q] = 1.0 + up * (1.0 + 0.5 * up)
+            bottom[q] = 1.0 + down * (1.0 + 0.5 * down)
     else:
-        close = math.exp(move)
-        high = math.exp(sigma * top)
-        low = math.exp(sigma * bottom)
-    # Trade is busy when prices move; the mean range of a Brownian path is sqrt(8 / pi) = 1.596 s.
-    volume = (top - bottom) * (1.0 / 1.5957691216057308) * busy
-    return max(high, 1.0, close), min(low, 1.0, close), close, volume
+        for q in range(n):
+            z[q] = math.exp(sigma * z[q] - drift)
+            top[q] = math.exp(sigma * top[q])
+            bottom[q] = math.exp(sigma * bottom[q])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def walk_forward(
+def walk(
     words: npt.NDArray[np.int64],
     floats: npt.NDArray[np.float64],
+    forward: bool,
     first: int,
     first_time: int,
     interval_ns: int,
@@ -109,68 +130,58 @@ def walk_forward(
     prices: npt.NDArray[np.float64],
     volumes: npt.NDArray[np.float64],
 ) -> None:
-    """Fill records with candles first, first + 1, ... of every market, slice by slice (all markets of one time).
+    """Fill records slice by slice (all markets of one time), in order of time.
 
     Parameters
     ----------
     words, floats : views of the CANDLE records, [slices * markets, 8].
-    first, first_time : number and open time of the first slice's candles.
+    forward : fill with candles first, first + 1, ...; else with those that end right before candle ``first``.
+    first_time : open time of candle ``first``.
+    prices : per market, the open of candle ``first``. Advanced to the last close, or set back to the earliest open.
     streams, volumes : per market, its random stream and mean volume.
-    prices : per market, the price before; advanced to the last close.
     """
     markets = len(streams)
-    time = first_time
-    for i in range(len(words) // markets):
-        for j in range(markets):
-            r = i * markets + j
-            open = prices[j]
-            high, low, close, volume = _shape(streams[j], first + i, sigma)
-            words[r, 0] = j
+    rows = len(words)
+    seeds = np.empty(_CHUNK, np.int64)
+    z, top, bottom, volume = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK)
+    step = 1 if forward else -1
+    drawn = first if forward else first - 1  # the candle being drawn and the one being written, each with its market
+    drawn_market = 0
+    written, market = drawn, 0
+    # Drawing does not need the price, so it goes ahead in chunks that the compiler turns into vector code.
+    for begin in range(0, rows, _CHUNK):
+        n = min(_CHUNK, rows - begin)
+        for q in range(n):
+            seeds[q] = streams[drawn_market] + drawn * _GOLDEN
+            drawn_market += 1
+            if drawn_market == markets:
+                drawn_market = 0
+                drawn += step
+        _draw(seeds, n, z, top, bottom, volume)
+        _to_factors(n, sigma, z, top, bottom)
+        for q in range(n):
+            r = (written - first) * markets + market
+            if forward:
+                open = prices[market]
+                close = open * z[q]
+                prices[market] = close
+            else:
+                r += rows
+                close = prices[market]
+                open = close / z[q]
+                prices[market] = open
+            words[r, 0] = market
             words[r, 1] = 0
-            words[r, 2] = time
+            words[r, 2] = first_time + (written - first) * interval_ns
             floats[r, 3] = open
-            floats[r, 4] = open * high
-            floats[r, 5] = open * low
-            floats[r, 6] = open * close
-            floats[r, 7] = volumes[j] * volume
-            prices[j] = open * close
-        time += interval_ns
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def walk_backward(
-    words: npt.NDArray[np.int64],
-    floats: npt.NDArray[np.float64],
-    first: int,
-    first_time: int,
-    interval_ns: int,
-    sigma: float,
-    streams: npt.NDArray[np.int64],
-    prices: npt.NDArray[np.float64],
-    volumes: npt.NDArray[np.float64],
-) -> None:
-    """The same, for the slices that end right before candle ``first``: its open is the last slice's close.
-
-    ``prices`` are the opens of candle ``first``, set back to the opens of the earliest slice filled.
-    """
-    markets = len(streams)
-    slices = len(words) // markets
-    for i in range(slices - 1, -1, -1):
-        back = slices - i
-        for j in range(markets):
-            r = i * markets + j
-            high, low, close, volume = _shape(streams[j], first - back, sigma)
-            open = prices[j] / close
-            words[r, 0] = j
-            words[r, 1] = 0
-            words[r, 2] = first_time - back * interval_ns
-            floats[r, 3] = open
-            # The next open is this close to the last bit; rounding must not leave it beyond high or low.
-            floats[r, 4] = max(open * high, prices[j])
-            floats[r, 5] = min(open * low, prices[j])
-            floats[r, 6] = prices[j]
-            floats[r, 7] = volumes[j] * volume
-            prices[j] = open
+            floats[r, 4] = max(open * top[q], open, close)
+            floats[r, 5] = min(open * bottom[q], open, close)
+            floats[r, 6] = close
+            floats[r, 7] = volumes[market] * volume[q]
+            market += 1
+            if market == markets:
+                market = 0
+                written += step
 
 
 class Walk:
@@ -199,24 +210,20 @@ class Walk:
 
     def forward(self, slices: int) -> npt.NDArray[np.void]:
         """The next ``slices`` candles of every market, slice by slice, as CANDLE records."""
-        records = np.empty(slices * len(self._streams), CANDLE)
-        walk_forward(*candle_words(records), self._at, self._time(self._at), *self._rest(self._prices))
+        records = self._walk(slices, True, self._at, self._prices)
         self._at += slices
         return records
 
     def backward(self, slices: int) -> npt.NDArray[np.void]:
         """The ``slices`` candles of every market right before candle 0, oldest first."""
+        return self._walk(slices, False, 0, self._start_prices.copy())
+
+    def _walk(self, slices: int, forward: bool, first: int, prices: npt.NDArray[np.float64]) -> npt.NDArray[np.void]:
         records = np.empty(slices * len(self._streams), CANDLE)
-        walk_backward(*candle_words(records), 0, self._time(0), *self._rest(self._start_prices.copy()))
+        time = self._start_ns + first * self.interval_ns
+        words, floats = candle_words(records)
+        walk(words, floats, forward, first, time, self.interval_ns, self._sigma, self._streams, prices, self._volumes)
         return records
-
-    def _time(self, k: int) -> int:
-        return self._start_ns + k * self.interval_ns
-
-    def _rest(
-        self, prices: npt.NDArray[np.float64]
-    ) -> tuple[int, float, npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        return self.interval_ns, self._sigma, self._streams, prices, self._volumes
 
 
 def check_volatility(volatility: float) -> float:

@@ -10,10 +10,19 @@ from pairsim.market.assets import start_price
 from pairsim.market.synthetic import synthetic
 from pairsim.market.walk import EXPONENTIAL, NORMAL, Walk
 
+PINNED_FIRST = (60000.0, 60021.87896139932, 59985.017404241815, 60000.11397352502, 0.8252263225229839)
+PINNED_LAST = 61564.42069565002
+
 
 def test_the_same_arguments_give_the_same_candles():
     assert synthetic("A/B", "1m", n=1_000, seed=7).equals(synthetic("A/B", "1m", n=1_000, seed=7))
     assert not synthetic("A/B", "1m", n=1_000, seed=7).equals(synthetic("A/B", "1m", n=1_000, seed=8))
+
+
+def test_the_candles_of_a_seed_are_the_same_on_every_machine_and_in_every_version():
+    frame = synthetic("BTC/USDT", "1m", n=1_000, seed=7)
+    assert frame.row(0)[2:] == pytest.approx(PINNED_FIRST, rel=1e-12)
+    assert frame["close"][-1] == pytest.approx(PINNED_LAST, rel=1e-12)
 
 
 def test_adding_a_market_or_more_candles_changes_none_of_the_others():
