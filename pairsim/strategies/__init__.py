@@ -1,0 +1,24 @@
+"""Strategies: the class a user writes, the signals it returns, and the compiler behind it."""
+
+from pairsim.strategies.compiler import StrategyCode, load, prepare
+from pairsim.strategies.signal import SIGNAL, Signal, buy, cancel, close, hold, sell, target
+from pairsim.strategies.strategy import Strategy, fields_of, param, retuned, state
+
+__all__ = [
+    "SIGNAL",
+    "Signal",
+    "Strategy",
+    "StrategyCode",
+    "buy",
+    "cancel",
+    "close",
+    "fields_of",
+    "hold",
+    "load",
+    "param",
+    "prepare",
+    "retuned",
+    "sell",
+    "state",
+    "target",
+]

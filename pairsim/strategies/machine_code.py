@@ -1,0 +1,208 @@
+"""From a method to bytes of machine code and back: the one module that touches numba's and llvmlite's inner parts.
+
+Rule: what leaves this module is position independent object code with one symbol, `generate`, under the C signature
+``int64 generate(intp self, intp view, intp values, intp previous, intp out)``. It refers to nothing of the process
+that made it, so any process on the same kind of CPU can load it.
+"""
+
+import types as python_types
+from typing import Any, Final
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import njit, types
+from numba.core import compiler, registry
+from numba.core import ir as numba_ir
+from numba.core.codegen import get_host_cpu_features
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.runtime import rtsys
+from numba.core.typed_passes import NopythonTypeInference
+
+from pairsim.strategies.compiled_signal import SIGNAL_TYPE
+from pairsim.strategies.compiled_types import ContextType, SelfType, context_value, stored_type
+from pairsim.strategies.context import Layout
+from pairsim.strategies.freezing import Freezer
+from pairsim.strategies.signal import HOLD, MAX_SIGNALS, SIGNAL_WORDS
+from pairsim.strategies.strategy import Strategy, fields_of
+
+__all__ = ["NotCompilable", "compile_strategy", "cpu_identity", "load_object"]
+
+SYMBOL: Final = "pairsim_generate"
+_INT64: Final = ir.IntType(64)
+
+
+class NotCompilable(Exception):
+    """numba compiled the method, but into something that cannot stand behind the C address."""
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _StoresKeepTheirType(FunctionPass):
+    """After typing: ``self.field = value`` keeps the type of the value.
+
+    numba would convert it to the field's type before our lowering sees it, a float to an int silently.
+    """
+
+    _name = "pairsim_stores_keep_their_type"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        for block in state.func_ir.blocks.values():
+            for store in block.find_insts(numba_ir.SetAttr):
+                target = state.typemap[store.target.name]
+                if isinstance(target, SelfType):
+                    del state.calltypes[store]
+                    state.calltypes[store] = stored_type(target, state.typemap[store.value.name])
+        return True
+
+
+class _Pipeline(compiler.CompilerBase):
+    def define_pipelines(self) -> list[Any]:
+        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_StoresKeepTheirType, NopythonTypeInference)
+        passes.finalize()
+        return [passes]
+
+
+def _compiled_helper(function: python_types.FunctionType) -> Any:
+    """A dispatcher without the entry points for the interpreter and for C, which nobody will call."""
+    return njit(
+        boundscheck=True,
+        error_model="python",
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        pipeline_class=_Pipeline,
+    )(function)
+
+
+def _flags() -> Any:
+    flags = compiler.Flags()
+    flags.nrt = True
+    flags.boundscheck = True
+    flags.error_model = "python"  # dividing by zero raises, as in plain Python
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.no_compile = True  # only once the entry function has been added
+    return flags
+
+
+@global_compiler_lock
+def compile_strategy(strategy: Strategy, layout: Layout, key: str) -> bytes:
+    """Object code of a strategy's ``generate_signal``.
+
+    Raises
+    ------
+    Exception
+        Whatever numba and LLVM raise for what they cannot compile; the caller falls back to plain Python.
+    """
+    target = registry.cpu_target
+    typing_context, context = target.typing_context, target.target_context
+    typing_context.refresh()
+    context.refresh()
+    freezer = Freezer(_compiled_helper, lambda function: typing_context._lookup_global(function) is not None)
+    this = SelfType(key, fields_of(strategy), freezer.member(strategy))
+    method = freezer.function(type(strategy).generate_signal)  # type: ignore[arg-type]
+    compiled = compiler.compile_extra(
+        typing_context, context, method, (this, ContextType(layout)), None, _flags(), {}, pipeline_class=_Pipeline
+    )
+    library = compiled.library
+    library.add_ir_module(_entry_module(context, compiled, layout))
+    return _object_code(library)
+
+
+def _entry_module(context: Any, compiled: Any, layout: Layout) -> Any:
+    """The C function: calls the method with ``self`` and ``ctx`` made of its arguments and writes what it returns."""
+    module = context.create_module("entry")
+    descriptor = compiled.fndesc
+    method_type = context.call_conv.get_function_type(descriptor.restype, descriptor.argtypes)
+    method = ir.Function(module, method_type, descriptor.llvm_func_name)
+    entry = ir.Function(module, ir.FunctionType(_INT64, [_INT64] * 5), SYMBOL)
+    builder = ir.IRBuilder(entry.append_basic_block("entry"))
+    this, view, values, previous, out = entry.args
+    ctx = context_value(context, builder, layout, view, values, previous)
+    status, result = context.call_conv.call_function(
+        builder, method, descriptor.restype, descriptor.argtypes, [this, ctx]
+    )
+    with builder.if_then(status.is_error, likely=False):
+        builder.ret(ir.Constant(_INT64, -1))
+    with builder.if_then(status.is_none):
+        builder.ret(ir.Constant(_INT64, 0))
+    builder.ret(_write_signals(builder, _signals(compiled.signature.return_type), result, out))
+    return module
+
+
+def _signals(returned: Any) -> int:
+    """How many signals a return type has; -1 for a signal that is not in a tuple, 0 for None."""
+    kind = returned.type if isinstance(returned, types.Optional) else returned
+    if isinstance(kind, types.NoneType):
+        return 0
+    if kind == SIGNAL_TYPE:
+        return -1
+    if isinstance(kind, types.UniTuple) and kind.dtype == SIGNAL_TYPE and 1 <= kind.count <= MAX_SIGNALS:
+        return int(kind.count)
+    raise NotCompilable(f"generate_signal returns {kind}")
+
+
+def _write_signals(builder: Any, signals: int, result: Any, out: Any) -> Any:
+    """Store the signals that are no holds one behind the other; returns their number."""
+    count = ir.Constant(_INT64, 0)
+    for position in range(abs(signals)):
+        signal = result if signals < 0 else builder.extract_value(result, position)
+        address = builder.add(out, builder.mul(count, ir.Constant(_INT64, 8 * SIGNAL_WORDS)))
+        for word in range(SIGNAL_WORDS):
+            value = builder.extract_value(signal, word)
+            place = builder.add(address, ir.Constant(_INT64, 8 * word))
+            builder.store(value, builder.inttoptr(place, value.type.as_pointer()))
+        is_wish = builder.icmp_signed("!=", builder.extract_value(signal, 0), ir.Constant(_INT64, HOLD))
+        count = builder.add(count, builder.zext(is_wish, _INT64))
+    return count
+
+
+def _object_code(library: Any) -> bytes:
+    """Link, optimise and emit, with every symbol but the entry made internal.
+
+    numba's own ``finalize`` exports all functions under names that count upwards in each process: code from two
+    processes could bind to each other's helpers. Internal functions are inlined and dropped as well.
+    """
+    codegen, module = library.codegen, library._final_module
+    for linked in dict.fromkeys(library._linking_libraries):
+        module.link_in(linked._get_module_for_linking(), preserve=True)
+    for function in module.functions:
+        if not function.is_declaration and function.name != SYMBOL:
+            function.linkage = "internal"
+    for variable in module.global_variables:
+        if variable.name.startswith("numba.dynamic.globals"):
+            raise NotCompilable("it refers to an object of this process")
+    for options in ({"cost": "cheap", "slp_vectorize": False}, {}):
+        passes, builder = codegen._module_pass_manager(**options)
+        passes.run(module, builder)
+    module.verify()
+    return bytes(codegen._tm.emit_object(module))
+
+
+def cpu_identity() -> str:
+    """What machine code depends on: architecture, CPU and its features."""
+    return " ".join((llvm.get_process_triple(), llvm.get_host_cpu_name(), get_host_cpu_features()))
+
+
+_loaded: dict[bytes, Any] = {}
+
+
+@global_compiler_lock
+def load_object(code: bytes) -> int:
+    """Address of `generate` in this process; the code stays loaded for the life of the process.
+
+    Each object has an execution engine of its own, so symbols of different strategies cannot meet.
+    """
+    engine = _loaded.get(code)
+    if engine is None:
+        context = registry.cpu_target.target_context
+        rtsys.initialize(context)  # the runtime's symbols, for methods that allocate
+        machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        _loaded[code] = engine
+    return int(engine.get_function_address(SYMBOL))
