@@ -18,7 +18,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["MAX_CALL_ARGUMENTS", "Words", "address_of", "call", "copy_words", "pointer"]
+__all__ = ["MAX_CALL_ARGUMENTS", "Words", "address_of", "call", "copy_words", "get_word", "pointer", "set_word"]
 
 Words: TypeAlias = NDArray[np.int64]
 """One-dimensional array of int64: all shared memory is seen as words."""
@@ -73,6 +73,36 @@ def _copy_words() -> Any:
     return copy_words
 
 
+def _get_word() -> Any:
+    @intrinsic
+    def get_word(typing_context, array, index):
+        require_vector("get_word", array, matrix=True)
+        require_integers("get_word", index)
+
+        def generate(context, builder, signature, arguments):
+            return builder.load(word_pointer(context, builder, signature, arguments, 1), align=8)
+
+        return types.int64(array, index), generate
+
+    return get_word
+
+
+def _set_word() -> Any:
+    @intrinsic
+    def set_word(typing_context, array, index, value):
+        require_vector("set_word", array, matrix=True, writable=True)
+        require_integers("set_word", index, value)
+
+        def generate(context, builder, signature, arguments):
+            word = as_int64(context, builder, signature, arguments, 2)
+            builder.store(word, word_pointer(context, builder, signature, arguments, 1), align=8)
+            return context.get_dummy_value()
+
+        return types.void(array, index, value), generate
+
+    return set_word
+
+
 def _call() -> Any:
     @intrinsic
     def call(typing_context, address, *arguments):
@@ -99,11 +129,13 @@ def _call() -> Any:
 # ---------------------------------------------------------------- shared with the other modules of this package
 
 
-def require_vector(name: str, array: types.Type, *, writable: bool = False) -> None:
-    """Refuse, while compiling, what is not a contiguous vector of 8-byte words."""
+def require_vector(name: str, array: types.Type, *, writable: bool = False, matrix: bool = False) -> None:
+    """Refuse, while compiling, what is not a contiguous vector (or matrix) of 8-byte words."""
     kind = array if isinstance(array, types.Array) else None
-    if kind is None or kind.ndim != 1 or kind.layout != "C" or kind.dtype not in (types.int64, types.float64):
-        raise TypingError(f"{name}: needs a contiguous vector of int64 words (or its float64 view), got {array}")
+    if kind is None or kind.layout != "C" or kind.dtype not in (types.int64, types.float64):
+        raise TypingError(f"{name}: needs a contiguous array of int64 words (or its float64 view), got {array}")
+    if kind.ndim != 1 and not (matrix and kind.ndim == 2):
+        raise TypingError(f"{name}: needs a vector, got {array}")
     if writable and not kind.mutable:
         raise TypingError(f"{name}: this memory is attached read-only; attach with writable=True to write")
 
@@ -138,6 +170,13 @@ address_of: Callable[[NDArray[Any], int], int] = _address_of()
 copy_words: Callable[[NDArray[Any], int, int, int], None] = _copy_words()
 """``copy_words(array, destination, source, count)``: memmove within one array; a constant count becomes vector
 moves."""
+
+get_word: Callable[[NDArray[Any], int], int] = _get_word()
+"""``get_word(array, index)``: the bits of one element as int64, also of floats. `index` counts elements in C order. (A
+``.view`` inside a kernel would do the same, but counts references: 20 ns.)"""
+
+set_word: Callable[[NDArray[Any], int, int], None] = _set_word()
+"""``set_word(array, index, value)``: put bits into one element; see `get_word`."""
 
 call: Callable[..., int] = _call()
 """``call(address, *arguments)``: call the C function at an address with 0 to 6 intp arguments; it returns int64."""

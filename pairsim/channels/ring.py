@@ -45,7 +45,6 @@ clearing the flag and the wake-up loses it: every futex wait has a deadline, and
 
 from typing import Any, Final
 
-import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
@@ -59,7 +58,7 @@ from pairsim.channels.atomics import (
     store_relaxed,
     store_release,
 )
-from pairsim.channels.native import Words
+from pairsim.channels.native import Words, get_word, set_word
 from pairsim.channels.waiting import ring_doorbell, wait_word, wake_word
 from pairsim.errors import InputError
 
@@ -399,13 +398,12 @@ def _push_from(mem: Words, base: int, records: NDArray[Any], first: int) -> int:
     width = mem[base + _RECORD]
     if records.shape[1] != width:
         raise InputError("records must have as many columns as init_ring was given record_words")
-    words = records.view(np.int64)
-    count = min(len(words) - first, room_for(mem, base, len(words) - first))
+    count = min(len(records) - first, room_for(mem, base, len(records) - first))
     end = load_relaxed(mem, base + _TAIL)
     for j in range(count):
         place = record(mem, base, end + j)
         for w in range(width):
-            mem[place + w] = words[first + j, w]
+            mem[place + w] = get_word(records, (first + j) * width + w)
     if count > 0:
         publish(mem, base, end + count)
     return count
@@ -420,13 +418,12 @@ def try_pop(mem: Words, base: int, out: NDArray[Any]) -> int:
     width = mem[base + _RECORD]
     if out.shape[1] != width:
         raise InputError("out must have as many columns as init_ring was given record_words")
-    words = out.view(np.int64)
-    count = min(len(words), available(mem, base))
+    count = min(len(out), available(mem, base))
     start = load_relaxed(mem, base + _HEAD)
     for j in range(count):
         place = record(mem, base, start + j)
         for w in range(width):
-            words[j, w] = mem[place + w]
+            set_word(out, j * width + w, mem[place + w])
     if count > 0:
         release(mem, base, start + count)
     return count

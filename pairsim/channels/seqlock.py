@@ -16,7 +16,6 @@ up; the next `write_begin` keeps the number odd, and its `write_end` makes the b
 
 from typing import Any, Final
 
-import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
@@ -29,7 +28,7 @@ from pairsim.channels.atomics import (
     store_relaxed,
     store_release,
 )
-from pairsim.channels.native import Words
+from pairsim.channels.native import Words, get_word, set_word
 from pairsim.channels.waiting import sleep_ns
 
 __all__ = ["GAVE_UP", "READ_TRIES", "read_begin", "read_retry", "seq_read", "seq_write", "write_begin", "write_end"]
@@ -90,10 +89,9 @@ def read_retry(mem: Words, base: int, sequence: int) -> bool:
 @njit(cache=True, nogil=True, error_model="numpy")
 def seq_write(mem: Words, base: int, values: NDArray[Any]) -> None:
     """Writer: put `values` (contiguous int64 or float64, bit for bit) into the words from ``base + 1``."""
-    words = values.view(np.int64)
     write_begin(mem, base)
-    for w in range(len(words)):
-        store_relaxed(mem, base + 1 + w, words[w])
+    for w in range(len(values)):
+        store_relaxed(mem, base + 1 + w, get_word(values, w))
     write_end(mem, base)
 
 
@@ -103,12 +101,11 @@ def seq_read(mem: Words, base: int, out: NDArray[Any]) -> int:
 
     Returns the even sequence of the copy (twice the number of writes), or `GAVE_UP`: then `out` holds nothing of use.
     """
-    words = out.view(np.int64)
     for tried in range(READ_TRIES):
         sequence = load_acquire(mem, base)
         if sequence & 1 == 0:
-            for w in range(len(words)):
-                words[w] = load_relaxed(mem, base + 1 + w)
+            for w in range(len(out)):
+                set_word(out, w, load_relaxed(mem, base + 1 + w))
             if not read_retry(mem, base, sequence):
                 return sequence
         _pause(tried)
