@@ -70,7 +70,7 @@ from pairsim.orders.order import (
     ORDER_WORDS,
     SNAPSHOT_WORDS,
 )
-from pairsim.orders.sizing import CANCEL, MARKET, NOTHING, SIZED, size_signal
+from pairsim.orders.sizing import MARKET, NOTHING, SIZED, size_signal
 from pairsim.portfolio.accounting import JIT, pair_cell
 from pairsim.portfolio.layout import (
     A_CASH_F,

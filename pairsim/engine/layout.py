@@ -4,6 +4,8 @@ A trader's counter n says how many records it has handled. What changes at every
 of its own candles closes, or at a control record, is slot B[c & 1], with c in slot A. So the one word n commits both.
 """
 
+from numba.extending import register_jitable
+
 from pairsim.orders.order import MAX_MARKETS
 
 # Row of a trader: constants of one version of its strategy. A swap writes the row of the other parity of ``version``.
@@ -50,6 +52,7 @@ def slot_a_words(markets: int) -> int:
     return A_MARKET + AM_WORDS * markets
 
 
+@register_jitable
 def record_offset(markets: int) -> int:
     """Where in slot B the strategy's record begins."""
     return B_MARKET + BM_WORDS * markets

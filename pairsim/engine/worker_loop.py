@@ -141,6 +141,15 @@ def _close_candle(mem, memf, row, b, a, k, indicators, constants):
 
 
 @njit(**JIT)
+def feed_closed(mem, memf, row, b, a, k, candles, indicators, constants):
+    """Warm the indicators of market ``k`` in slot B at ``b`` with closed candles; ``a`` is room for one open candle."""
+    for i in range(len(candles)):
+        for w in range(5):
+            memf[a + AM_OPEN + w] = candles[i, w]
+        _close_candle(mem, memf, row, b, a, k, indicators, constants)
+
+
+@njit(**JIT)
 def _values_at(row, b, indicators):
     """Word of the current indicator outputs in slot B at ``b``."""
     states = 0

@@ -11,7 +11,6 @@ from pairsim.orders.order import O_LIMIT, O_PAIR, O_QUANTITY, O_SIDE, O_STOP
 from pairsim.portfolio.accounting import JIT, affordable, cost_of, notional_of, pair_cell
 from pairsim.portfolio.layout import (
     A_CASH,
-    A_MARKETS,
     A_PAIRS,
     A_SHORT,
     A_TAKER,

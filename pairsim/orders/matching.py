@@ -128,6 +128,20 @@ def grow_book(orders: np.ndarray, links: np.ndarray) -> np.ndarray:
 
 
 @njit(**JIT)
+def arrival_of(time, order_id, latency, jitter, seed):
+    """Feed time at which an order reaches the venue: decision + latency + an even draw from 0 to ``jitter``.
+
+    The draw is splitmix64 of (seed, order id), so that it depends on nothing drawn before (Steele, Lea, Flood, OOPSLA 2014).
+    """
+    if jitter == 0:
+        return time + latency
+    z = (np.uint64(seed) + np.uint64(order_id) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return time + latency + np.int64((z ^ (z >> np.uint64(31))) >> np.uint64(1)) % (jitter + 1)
+
+
+@njit(**JIT)
 def insert(orders, links, market):
     """Take a free row and link it last in its market; returns the row. The caller saw to it that one is free."""
     row = links[FREE]

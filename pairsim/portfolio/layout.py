@@ -72,9 +72,9 @@ def init_portfolio(
     if len(scales) > 1:
         raise InputError(f"markets of one engine share one quote currency, these have scales {sorted(scales)}; run one engine each")
     quote_scale = 10.0 ** (scales.pop() if scales else 8)
-    if not (cash >= 0 and cash * quote_scale < MONEY_LIMIT / 10):
+    if not (cash >= 0 and cash * quote_scale < MONEY_LIMIT):
         raise InputError(
-            f"cash={cash!r} must be from 0 to {MONEY_LIMIT / 10 / quote_scale:,.0f}: money is counted in int64 units of "
+            f"cash={cash!r} must be from 0 to {MONEY_LIMIT / quote_scale:,.0f}: money is counted in int64 units of "
             f"{1 / quote_scale:g}; for more, declare an Instrument with a smaller quote_scale"
         )
     f = mem.view(np.float64)

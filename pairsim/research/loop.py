@@ -27,7 +27,7 @@ from pairsim.engine.layout import (
     record_offset,
 )
 from pairsim.orders.checks import PASSED, check_order, reserve
-from pairsim.orders.matching import ARMED, BY_STRATEGY, COUNT, ID_STEP, REPLACED, cancel_pair, match_candle, submit
+from pairsim.orders.matching import ARMED, BY_STRATEGY, COUNT, ID_STEP, REPLACED, arrival_of, cancel_pair, match_candle, submit
 from pairsim.orders.order import (
     D_NUMBER,
     D_ORDER,
@@ -77,12 +77,12 @@ DONE, LOG_FULL, STRATEGY_FAILED = 0, 1, 2
 
 
 @njit(**JIT)
-def submit_decision(orders, links, mem, memf, base, table, trader, decision, decisionf, latency, log, cursor, trading):
+def submit_decision(orders, links, mem, memf, base, table, trader, decision, decisionf, delays, log, cursor, trading):
     """Check and submit the orders of one decision, and log them."""
     for j in range(decision[D_ORDERS]):
         o = D_ORDER + j * ORDER_WORDS
         pair, side, type_, number = decision[o + O_PAIR], decision[o + O_SIDE], decision[o + O_TYPE], decision[D_NUMBER]
-        arrival = decision[D_TIME] + latency
+        arrival = arrival_of(decision[D_TIME], cursor[C_NEXT_ID], delays[0], delays[1], delays[2])
         market = mem[pair_cell(mem, base, pair) + P_MARKET]
         last = memf[base + ACCOUNT_WORDS + market * MARKET_WORDS + M_MARK]
         verdict, money = check_order(mem, memf, base, table, decision, decisionf, o, number, trading, last)
@@ -128,7 +128,7 @@ def close_candle(state, statef, b, k, closed, o, h, l, c, v):
 @njit(**JIT)
 def run_slices(
     bounds, market, position, times, candles, interval, subscribers, subscription, closed_of, closed_at, closed_candles, rows, addresses,
-    state, statef, values, values_at, mem, memf, base, table, orders, links, latency, participation, trading, events, log, equity, cursor,
+    state, statef, values, values_at, mem, memf, base, table, orders, links, delays, participation, trading, events, log, equity, cursor,
 ):  # fmt: skip
     """Trade slices from ``cursor[C_SLICE]`` on.
 
@@ -138,7 +138,7 @@ def run_slices(
     closed_of : for each series the start in ``closed_at``, or -1 where every candle closes; then how many are closed after each.
     closed_candles : (start of each series, float64[m, 5]).
     values, values_at : the indicator matrices, one row of NaN first, and where each (trader, k) begins.
-    equity : float64[slices], marked at each close.
+    delays : int64[3], latency, jitter (ns) and seed. equity : float64[slices], marked at each close.
     """
     traders = len(rows)
     out, view, decision = np.zeros(36, np.int64), np.zeros(36, np.int64), np.zeros(64, np.int64)
@@ -217,6 +217,6 @@ def run_slices(
                 cursor[C_SLICE], cursor[C_TRADER], cursor[C_CODE] = s, t, count
                 return STRATEGY_FAILED
             if count > 0:
-                submit_decision(orders, links, mem, memf, base, table, t, decision, decisionf, latency, log, cursor, trading)
+                submit_decision(orders, links, mem, memf, base, table, t, decision, decisionf, delays, log, cursor, trading)
         cursor[C_SLICE] = s + 1
     return DONE

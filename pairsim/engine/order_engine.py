@@ -1,0 +1,562 @@
+"""The order engine: an asyncio loop in a thread of the host, a task per order, the only writer of the portfolio.
+
+An order's way: decision from the gate -> duplicate check -> intent into the journal -> durable -> broker -> fill into the journal -> durable
+-> portfolio. It never waits for a candle, and nothing here decides a price, a size or a fee: that is the kernels' work.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from pairsim import clock
+from pairsim.brokers.broker import Broker, Order
+from pairsim.brokers.sim import SimBroker, Venue
+from pairsim.channels.ring import arm_consumer
+from pairsim.channels.waiting import Doorbell
+from pairsim.engine.arena import (
+    BOARD_CLOSE,
+    BOARD_NUMBER,
+    BOARD_TIME,
+    BOARD_WORDS,
+    H_DENIED,
+    H_DUPLICATES,
+    H_FEED_TIME,
+    H_FILLS,
+    H_LATE,
+    H_MARKED,
+    H_OPEN,
+    H_ORDERS,
+    H_SUBMITTED,
+    H_TRADING,
+    Arena,
+)
+from pairsim.engine.booking import BOOK_END, BOOK_FILL, NO_ROWS, begin_orders, book_rows, mark_slice, store_and_wake, take
+from pairsim.engine.gate import SLICE_END
+from pairsim.engine.layout import T_PAIR
+from pairsim.engine.plan import Plan
+from pairsim.engine.worker_loop import SLICE
+from pairsim.errors import BrokerError, StoreError
+from pairsim.market.candle import CANDLE_WORDS, KIND_SHIFT, MARKET_MASK
+from pairsim.orders import checks, matching
+from pairsim.orders.order import (
+    D_EMIT,
+    D_N,
+    D_NUMBER,
+    D_ORDER,
+    D_ORDERS,
+    D_SEQUENCE,
+    D_SNAPSHOT,
+    D_TICK,
+    D_TIME,
+    D_TRADER,
+    DECISION_WORDS,
+    ORDER_WORDS,
+    SNAPSHOT_WORDS,
+    Liquidity,
+    OrderType,
+    Status,
+    may_follow,
+)
+from pairsim.portfolio.accounting import notional_of, pair_cell
+from pairsim.portfolio.layout import ACCOUNT_WORDS, M_FROM_BASE, M_TO_QUOTE, MARKET_WORDS, P_QUANTITY
+from pairsim.store.journal import Journal
+
+TAKE = 128  # decisions taken per callback, so that candles and timers get their turn
+MARK_SECONDS = 0.1
+LATENCIES = 4096
+_MARKET = int(OrderType.MARKET)
+_TYPES = [t.name for t in OrderType]
+_SIDES = {1: "BUY", -1: "SELL"}
+_STATUS_OF = {matching.CANCELED: Status.CANCELED, matching.EXPIRED: Status.EXPIRED, matching.REJECTED: Status.REJECTED}
+_LEFT = {Status.SUBMITTED, Status.ACCEPTED, Status.PARTIALLY_FILLED, Status.PENDING_CANCEL, Status.UNKNOWN}
+_NO_PROTECTION = "this broker takes no stop_loss or take_profit; use SimBroker, or stop= and limit= orders"
+
+
+class OrderEngine:
+    """Executes orders. Made by the host; runs in a thread of its own; `call` reaches it from other threads."""
+
+    def __init__(
+        self, mem: np.ndarray, arena: Arena, plan: Plan, broker: Broker | SimBroker, journal: Journal, bell: Doorbell, lockstep: bool
+    ) -> None:
+        self.mem, self.memf = mem, mem.view(np.float64)
+        self.arena, self.plan, self.broker, self.journal, self.bell, self.lockstep = arena, plan, broker, journal, bell, lockstep
+        self.venue: Venue | None = None
+        if isinstance(broker, SimBroker):
+            ledger = mem[arena.portfolio : arena.board].copy()
+            ledger[0] = 0
+            self.venue = Venue(broker, ledger, arena.markets)
+        self.live: dict[int, Order] = {}
+        self.wanted = [0] * arena.markets  # orders the venue works, by market: while there are any, the feed sends candles
+        self.last_number = [0] * len(plan.traders)
+        self.order_id = journal.highest["orders"]
+        self.count = self.trades = self.manual = 0
+        self.to_book: list[list[int]] = []
+        self.booked: asyncio.Task[None] | None = None
+        self.slice_tasks: list[asyncio.Task[None]] = []
+        self.slice_candles: list[list[int]] = []
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tick_to_order: deque[int] = deque(maxlen=LATENCIES)
+        self.order_to_durable: deque[int] = deque(maxlen=LATENCIES)
+        self.order_to_fill: deque[int] = deque(maxlen=LATENCIES)
+        self.loop = asyncio.new_event_loop()
+        self.error: str = ""
+        self.on_error: Callable[[str], None] = lambda message: None
+        self._decisions = np.zeros((TAKE, DECISION_WORDS), np.int64)
+        self._candles = np.zeros((1024, CANDLE_WORDS), np.int64)
+        self._stopping = asyncio.Event()
+        self.thread = threading.Thread(target=self._run, name="pairsim-orders", daemon=True)
+
+    # -- other threads -----------------------------------------------------------------------------------------------
+
+    def call(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Future[Any]:
+        """Run a coroutine function in the loop."""
+        return asyncio.run_coroutine_threadsafe(work(), self.loop)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """End the loop after what is under way."""
+        if self.thread.is_alive():
+            self.loop.call_soon_threadsafe(self._stopping.set)
+            self.thread.join(timeout)
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_until_complete(self._main())
+        except Exception as error:  # the edge of the thread
+            self._fail(f"{type(error).__name__}: {error}")
+
+    async def _main(self) -> None:
+        if self.venue is None:
+            await self.broker.connect(self)  # type: ignore[union-attr]
+        self.loop.add_reader(self.bell.fd, self._on_bell)
+        if not self.lockstep:
+            self.loop.call_later(MARK_SECONDS, self._mark_now)
+        self._on_bell()
+        await self._stopping.wait()
+        self.loop.remove_reader(self.bell.fd)
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=2.0)
+
+    def _on_bell(self) -> None:
+        self.bell.clear()
+        self._work()
+
+    def _work(self) -> None:
+        try:
+            candles, decisions = self._take_candles(), self._take_decisions()
+        except Exception as error:
+            self._fail(f"{type(error).__name__}: {error}")
+            raise
+        armed = arm_consumer(self.mem, self.arena.gate_ring), arm_consumer(self.mem, self.arena.broker_ring)
+        if candles or decisions or not all(armed):
+            self.loop.call_soon(self._work)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        task = self.loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _fail(self, message: str) -> None:
+        """Fail closed: no new order is accepted; what works at the broker is left as it is and said."""
+        if not self.error:
+            self.error = message
+            self.mem[H_TRADING] = checks.HALT
+            self.on_error(message)
+
+    # -- decisions in ------------------------------------------------------------------------------------------------
+
+    def _take_decisions(self) -> int:
+        count = take(self.mem, self.arena.gate_ring, self._decisions)
+        if count == 0:
+            return 0
+        rows: list[tuple[Any, ...]] = []
+        events: list[tuple[Any, ...]] = []
+        begun: list[tuple[int, int, int, bool]] = []
+        ready: list[Order] = []
+        wall = clock.wall_ns()
+        for d, f in zip(self._decisions[:count].tolist(), self._decisions[:count].view(np.float64).tolist(), strict=True):
+            if d[D_TRADER] == SLICE_END:
+                self._flush(rows, events, begun, ready)
+                rows, events, begun, ready = [], [], [], []
+                tasks, self.slice_tasks = self.slice_tasks, []
+                self._spawn(self._end_slice(d[D_TIME], tasks))
+                continue
+            if d[D_NUMBER] <= self.last_number[d[D_TRADER]]:
+                self.mem[H_DUPLICATES] += 1  # a guard: exactly-once evaluation leaves nothing for it
+                continue
+            self.last_number[d[D_TRADER]] = d[D_NUMBER]
+            self.tick_to_order.append(d[D_EMIT] - d[D_TICK])
+            self._open_decision(d, f, wall, rows, events, begun, ready)
+        self._flush(rows, events, begun, ready)
+        return count
+
+    def _open_decision(self, d: Any, f: Any, wall: int, rows: Any, events: Any, begun: Any, ready: Any) -> None:
+        trader, number = d[D_TRADER], d[D_NUMBER]
+        name, previous = self.plan.traders[trader].name, -1
+        for j in range(d[D_ORDERS]):
+            o = D_ORDER + j * ORDER_WORDS
+            pair, side, kind, units = d[o], d[o + 1], d[o + 2], d[o + 3]
+            market = self.plan.pairs[pair][1]
+            if side == 0:
+                self._spawn(self._cancel_pair(pair, market, d[D_TIME]))
+                continue
+            self.count += 1
+            self.order_id += 1
+            cell = self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS
+            order = Order(
+                self.order_id, f"{self.journal.run}-{number}-{trader}-{j}", d[D_TIME], self.plan.symbols[market], name, _SIDES[side],
+                _TYPES[kind], units * float(self.memf[cell + M_FROM_BASE]), f[o + 4], f[o + 5], f[o + 6], f[o + 7], d[o + 8],
+                float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]), matching.ID_STEP * self.count, pair, market, side,
+                kind, units, emit_ns=d[D_EMIT], replaces=pair != previous,
+            )  # fmt: skip
+            previous = pair
+            s = D_SNAPSHOT + (pair - self._first_pair(trader)) * SNAPSHOT_WORDS
+            snapshot = (f[s], f[s + 1], f[s + 2], f[8], f[9], d[D_SEQUENCE])
+            rows.append(self._order_row(order, wall, trader, d[D_N], j, None, snapshot))
+            reason = checks.REASONS[d[o + 9]]
+            if not reason and self.venue is None and not (order.stop_loss != order.stop_loss and order.take_profit != order.take_profit):
+                reason = _NO_PROTECTION
+            if reason:
+                order.status = Status.DENIED
+                events.append((order.order_id, d[D_TIME], wall, int(Status.DENIED), reason, 0, None))
+                self.mem[H_DENIED] += 1
+            else:
+                ready.append(order)
+            begun.append((pair, number, int(kind == _MARKET), not reason))
+
+    def _first_pair(self, trader: int) -> int:
+        return int(self.plan.rows[trader, T_PAIR])
+
+    @staticmethod
+    def _order_row(order: Order, wall: int, trader: int, n: int | None, signal: int | None, parent: int | None, snapshot: Any) -> tuple[Any, ...]:
+        return (
+            order.order_id, order.client_order_id, order.timestamp, wall, trader, order.market, order.sign, order.kind, order.units,
+            order.limit_price, order.stop_price, order.expires, n, signal, parent, *snapshot, order.stop_loss, order.take_profit,
+        )  # fmt: skip
+
+    def _flush(self, rows: Any, events: Any, begun: Any, ready: list[Order]) -> None:
+        if rows:
+            self.mem[H_ORDERS] += len(rows)
+            self.journal.append("orders", rows)
+        if events:
+            self.journal.append("events", events)
+        if begun:
+            begin_orders(self.mem, self.arena.portfolio, np.array(begun, np.int64))
+        for order in ready:
+            self._want(order, 1)
+            task = self._spawn(self._execute(order))
+            if self.lockstep:
+                self.slice_tasks.append(task)
+
+    def _want(self, order: Order, change: int) -> None:
+        m = order.market
+        self.wanted[m] += change
+        self.mem[self.arena.working + m] = self.wanted[m]
+        self.mem[H_OPEN] += change
+
+    # -- one order ---------------------------------------------------------------------------------------------------
+
+    async def _execute(self, order: Order) -> None:
+        """The life of an order up to the broker. An intent that is not durable is never sent."""
+        try:
+            await self.journal.durable()
+        except StoreError as error:
+            self._fail(str(error))
+            return
+        self.order_to_durable.append(clock.monotonic_ns() - order.emit_ns)
+        order.status = Status.SUBMITTED
+        if self.venue is not None:
+            self._submit_to_venue(self.venue, order)
+            return
+        if order.replaces:
+            for other in [o for o in self.live.values() if o.pair == order.pair and o.kind != _MARKET]:
+                await self._cancel_order(other)
+        self.live[order.venue_id] = order
+        try:
+            await self.broker.submit(order)
+        except Exception as error:  # maybe executed: never resent
+            self._event(order, Status.UNKNOWN, f"submit failed: {type(error).__name__}: {error}")
+
+    def _submit_to_venue(self, venue: Venue, order: Order) -> None:
+        arrival = venue.broker.arrival(order.timestamp, order.venue_id)
+        if order.replaces:
+            venue.cancel_working(order.market, order.pair, arrival, matching.REPLACED)
+        self.live[order.venue_id] = order
+        order.status = Status.ACCEPTED
+        board = self.arena.board + order.market * BOARD_WORDS
+        if not self.lockstep and self.mem[board + BOARD_NUMBER] >= 0 and self.mem[board + BOARD_TIME] >= arrival:
+            order.emit_ns = -abs(order.emit_ns)  # its candle has passed: the fill will be marked late
+        venue.submit(order, arrival)
+
+    async def _cancel_pair(self, pair: int, market: int, time: int) -> None:
+        if self.venue is not None:
+            arrival = self.venue.broker.arrival(time, 0)
+            self.venue.cancel_working(market, pair, arrival, matching.BY_STRATEGY)
+            return
+        for order in [o for o in self.live.values() if o.pair == pair and o.kind != _MARKET]:
+            await self._cancel_order(order)
+
+    async def _cancel_order(self, order: Order) -> None:
+        order.status = Status.PENDING_CANCEL
+        try:
+            await self.broker.cancel(order)  # type: ignore[union-attr]
+        except Exception as error:
+            self._event(order, Status.UNKNOWN, f"cancel failed: {type(error).__name__}: {error}")
+
+    # -- candles in, events out (simulated venue) ----------------------------------------------------------------------
+
+    def _take_candles(self) -> int:
+        count = take(self.mem, self.arena.broker_ring, self._candles)
+        if count == 0:
+            return 0
+        happened: list[Any] = []
+        for c, f in zip(self._candles[:count].tolist(), self._candles[:count].view(np.float64).tolist(), strict=True):
+            if c[0] >> KIND_SHIFT == SLICE:
+                self._apply(happened)
+                happened = []
+                self._spawn(self._mark_slice(c[1], c[2], self.slice_candles))
+                self.slice_candles = []
+                continue
+            if self.lockstep:
+                self.slice_candles.append(c)
+            market = c[0] & MARKET_MASK
+            if self.venue is not None and self.wanted[market] > 0:
+                happened += self.venue.match(market, c[2], (f[3], f[4], f[5], f[6], f[7]))
+        self._apply(happened)
+        return count
+
+    def _apply(self, happened: list[Any]) -> None:
+        """Journal what happened at the venue, and queue its booking."""
+        if not happened:
+            return
+        wall = clock.wall_ns()
+        orders: list[tuple[Any, ...]] = []
+        events: list[tuple[Any, ...]] = []
+        fills: list[tuple[Any, ...]] = []
+        for kind, venue_id, pair, market, side, type_, time, quantity, notional, fee, liquidity, final, reason, price, _ in happened:
+            if kind == matching.ARMED:
+                orders.append(self._arm(venue_id, pair, market, side, type_, time, quantity, price, wall))
+                continue
+            order = self.live[venue_id]
+            if kind == matching.FILL:
+                self.trades += 1
+                late = order.emit_ns < 0
+                self.mem[H_LATE] += late
+                order.filled_units += quantity
+                trader = self.plan.pairs[pair][0]
+                fills.append(
+                    (f"{self.journal.run}-{self.trades}", order.order_id, time, wall, trader, market, side, quantity, price, notional, fee,
+                     liquidity, int(late))
+                )  # fmt: skip
+                self.to_book.append([BOOK_FILL, pair, side, quantity, notional, fee, 0, abs(order.emit_ns)])
+                order.status = Status.FILLED if final else Status.PARTIALLY_FILLED
+                if final and order.filled_units < order.units:
+                    why = matching.REASONS[reason or matching.TRIMMED_POSITION]
+                    events.append((order.order_id, time, wall, int(Status.FILLED), why, order.filled_units, None))
+            else:
+                order.status = _STATUS_OF[kind]
+                events.append((order.order_id, time, wall, int(order.status), matching.REASONS[reason], order.filled_units, None))
+            if final:
+                del self.live[venue_id]
+                self._want(order, -1)
+                if type_ <= matching.STOP:
+                    self.to_book.append([BOOK_END, pair, 0, 0, 0, 0, int(type_ == _MARKET), 0])
+        self.mem[H_FILLS] += len(fills)
+        for table, rows in (("orders", orders), ("events", events), ("fills", fills)):
+            if rows:
+                self.journal.append(table, rows)
+        self._book_soon()
+
+    def _arm(self, venue_id: int, pair: int, market: int, side: int, type_: int, time: int, units: int, price: float, wall: int) -> tuple[Any, ...]:
+        parent_id = venue_id // matching.ID_STEP * matching.ID_STEP
+        parent = self.live.get(parent_id) or self._last_parent
+        self.order_id += 1
+        self.mem[H_ORDERS] += 1
+        cell = self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS
+        stop = type_ == matching.STOP_LOSS
+        order = Order(
+            self.order_id, f"{parent.client_order_id}-{'sl' if stop else 'tp'}", time, parent.symbol, parent.trader, _SIDES[side],
+            _TYPES[type_], units * float(self.memf[cell + M_FROM_BASE]), nan if stop else price, price if stop else nan, nan, nan, 0, price,
+            venue_id, pair, market, side, type_, units, status=Status.ACCEPTED, emit_ns=clock.monotonic_ns(),
+        )  # fmt: skip
+        self.live[venue_id] = order
+        self._want(order, 1)
+        return self._order_row(order, wall, self.plan.pairs[pair][0], None, None, parent.order_id, (None,) * 6)
+
+    # -- booking -----------------------------------------------------------------------------------------------------
+
+    def _book_soon(self) -> None:
+        if self.to_book and self.booked is None:
+            self.booked = self._spawn(self._book())
+
+    async def _book(self) -> None:
+        """Durable first, then the portfolio: whoever sees a position can find its fill in the journal."""
+        try:
+            while self.to_book:
+                batch, self.to_book = self.to_book, []
+                await self.journal.durable()
+                rows = np.array(batch, np.int64)
+                equity, cash = book_rows(self.mem, self.memf, self.arena.portfolio, self.arena.board, rows, not self.lockstep)
+                now = clock.monotonic_ns()
+                self.order_to_fill.extend(now - row[7] for row in batch if row[0] == BOOK_FILL and row[7] > 0)
+                if not self.lockstep:
+                    self.journal.append("equity", [(int(self.mem[H_FEED_TIME]), float(equity), float(cash))])
+        except StoreError as error:
+            self._fail(str(error))
+        finally:
+            self.booked = None
+
+    async def _settled(self) -> None:
+        """Wait until what has happened is booked."""
+        while self.booked is not None:
+            await asyncio.shield(self.booked)
+
+    async def _mark_slice(self, number: int, time: int, candles: list[list[int]]) -> None:
+        await self._settled()
+        rows = np.array(candles, np.int64).reshape(-1, CANDLE_WORDS)
+        equity, cash = mark_slice(self.mem, self.memf, self.arena.portfolio, rows, rows.view(np.float64), time)
+        self.journal.append("equity", [(time, float(equity), float(cash))])
+        store_and_wake(self.mem, H_MARKED, number)
+
+    async def _end_slice(self, number: int, tasks: "list[asyncio.Task[None]]") -> None:
+        if tasks:
+            await asyncio.wait(tasks)
+        store_and_wake(self.mem, H_SUBMITTED, number)
+
+    def _mark_now(self) -> None:
+        equity, cash = book_rows(self.mem, self.memf, self.arena.portfolio, self.arena.board, NO_ROWS, True)
+        time = int(self.mem[H_FEED_TIME])
+        if time and not self.error:
+            self.journal.append("equity", [(time, float(equity), float(cash))])
+        self.loop.call_later(MARK_SECONDS, self._mark_now)
+
+    # -- commands ----------------------------------------------------------------------------------------------------
+
+    async def end_all(self, status: Status, reason: int) -> int:
+        """Take every working order out of the market; returns how many."""
+        time = int(self.mem[H_FEED_TIME])
+        count = len(self.live)
+        if self.venue is not None:
+            kind = matching.EXPIRED if status is Status.EXPIRED else matching.CANCELED
+            self._apply(self.venue.end(kind, reason, time))
+        else:
+            for order in list(self.live.values()):
+                await self._cancel_order(order)
+        await self._settled()
+        return count
+
+    async def flatten(self) -> int:
+        """Send a market order against every position; returns how many. They pass whatever the trading state is: they only reduce."""
+        time, wall, base = int(self.mem[H_FEED_TIME]), clock.wall_ns(), self.arena.portfolio
+        rows, ready = [], []
+        for pair, (trader, market) in enumerate(self.plan.pairs):
+            units = int(self.mem[pair_cell(self.mem, base, pair) + P_QUANTITY])
+            if units == 0:
+                continue
+            self.count, self.order_id, self.manual = self.count + 1, self.order_id + 1, self.manual + 1
+            side = -1 if units > 0 else 1
+            cell = base + ACCOUNT_WORDS + market * MARKET_WORDS
+            order = Order(
+                self.order_id, f"{self.journal.run}-m{self.manual}-{trader}-0", time, self.plan.symbols[market],
+                self.plan.traders[trader].name, _SIDES[side], "MARKET", abs(units) * float(self.memf[cell + M_FROM_BASE]), nan, nan, nan, nan,
+                0, float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]), matching.ID_STEP * self.count, pair, market, side,
+                _MARKET, abs(units), emit_ns=clock.monotonic_ns(), replaces=True,
+            )  # fmt: skip
+            rows.append(self._order_row(order, wall, trader, None, None, None, (None,) * 6))
+            ready.append(order)
+        begun = [(o.pair, self.last_number[self.plan.pairs[o.pair][0]], 1, True) for o in ready]
+        self._flush(rows, [], begun, ready)
+        return len(ready)
+
+    async def drained(self) -> None:
+        """Wait until no task is under way and all is booked."""
+        me = asyncio.current_task()
+        while others := [t for t in self.tasks if t is not me]:
+            await asyncio.wait(others, timeout=1.0)
+        await self._settled()
+
+    # -- what a broker of one's own tells (Reports) ------------------------------------------------------------------------
+
+    def accepted(self, order: Order) -> None:
+        """See `Reports`."""
+        self._advance(order, Status.ACCEPTED)
+
+    def filled(
+        self, order: Order, quantity: float, price: float, *, fee: float = 0.0, maker: bool = False, trade_id: str | None = None,
+        timestamp: int | None = None,
+    ) -> None:  # fmt: skip
+        """See `Reports`."""
+        cell = self.arena.portfolio + ACCOUNT_WORDS + order.market * MARKET_WORDS
+        units = round(quantity / float(self.memf[cell + M_FROM_BASE]))
+        notional = int(notional_of(float(price), units, float(self.memf[cell + M_TO_QUOTE])))
+        if units <= 0 or not price > 0 or notional < 0:
+            raise BrokerError(f"a fill of {quantity!r} at {price!r} for {order.client_order_id} cannot be booked: both must be above 0")
+        left = order.units - order.filled_units
+        if units > left:
+            self.on_error(f"broker filled {units} units of {order.client_order_id}, {left} were left; booked as it says")
+        scale = 10 ** self.plan.instruments[order.market].quote_scale
+        order.filled_units += units
+        final = order.filled_units >= order.units
+        time, wall = int(self.mem[H_FEED_TIME]) if timestamp is None else timestamp, clock.wall_ns()
+        self.trades += 1
+        name = trade_id if trade_id is not None else f"{self.journal.run}-{self.trades}"
+        trader, liquidity = self.plan.pairs[order.pair][0], Liquidity.MAKER if maker else Liquidity.TAKER
+        fee_units = -int(-fee * scale // 1)
+        self.journal.append(
+            "fills",
+            [(name, order.order_id, time, wall, trader, order.market, order.sign, units, float(price), notional, fee_units, int(liquidity), 0)],
+        )
+        self.mem[H_FILLS] += 1
+        self.to_book.append([BOOK_FILL, order.pair, order.sign, units, notional, fee_units, 0, order.emit_ns])
+        order.status = Status.FILLED if final else Status.PARTIALLY_FILLED
+        if final:
+            self._leave(order)
+        self._book_soon()
+
+    def rejected(self, order: Order, reason: str) -> None:
+        """See `Reports`."""
+        self._event(order, Status.REJECTED, reason)
+
+    def canceled(self, order: Order, reason: str = "") -> None:
+        """See `Reports`."""
+        self._event(order, Status.CANCELED, reason)
+
+    def expired(self, order: Order, reason: str = "") -> None:
+        """See `Reports`."""
+        self._event(order, Status.EXPIRED, reason)
+
+    def _advance(self, order: Order, status: Status) -> bool:
+        if not may_follow(Status(order.status), status):
+            return False
+        order.status = status
+        return True
+
+    def _event(self, order: Order, status: Status, reason: str) -> None:
+        if not self._advance(order, status):
+            self.on_error(f"broker reported {status.name} for {order.client_order_id}, which is {Status(order.status).name}; ignored")
+            return
+        row = (order.order_id, int(self.mem[H_FEED_TIME]), clock.wall_ns(), int(status), reason, order.filled_units, None)
+        self.journal.append("events", [row])
+        if status not in _LEFT:
+            self._leave(order)
+        self._book_soon()
+
+    def _leave(self, order: Order) -> None:
+        if self.live.pop(order.venue_id, None) is not None:
+            self._want(order, -1)
+            self.to_book.append([BOOK_END, order.pair, 0, 0, 0, 0, int(order.kind == _MARKET), 0])
+

@@ -1,0 +1,108 @@
+"""Messages between processes of one run, over inherited socket pairs: a length, then a pickle. Nothing is ever read from a file.
+
+Both ends were started by us and no other process can open the socket, which is what makes pickle safe here.
+"""
+
+import array
+import pickle
+import select
+import socket
+import struct
+from typing import Any
+
+import cloudpickle
+
+_LENGTH = struct.Struct("<q")
+LIMIT = 1 << 31
+
+
+class Wire:
+    """One end of a socket pair that carries whole messages."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._buffer = bytearray()
+        self._fds: list[int] = []
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self.sock.fileno()
+
+    def send(self, message: Any, fds: tuple[int, ...] = ()) -> None:
+        """Send one message, with file descriptors where given."""
+        body = cloudpickle.dumps(message)
+        data = _LENGTH.pack(len(body)) + body
+        if fds:
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+            sent = self.sock.sendmsg([data], ancillary)
+            data = data[sent:]
+        self.sock.sendall(data)
+
+    def receive(self, timeout: float | None = None) -> Any:
+        """The next message.
+
+        Raises
+        ------
+        EOFError : the other end has gone. TimeoutError : nothing came in time.
+        """
+        while (message := self._next()) is _NOTHING:
+            if not select.select([self.sock], [], [], timeout)[0]:
+                raise TimeoutError(f"no message within {timeout} s")
+            self._read()
+        return message
+
+    def take_fds(self) -> list[int]:
+        """The descriptors that came with the messages received so far."""
+        fds, self._fds = self._fds, []
+        return fds
+
+    def poll(self) -> list[Any]:
+        """All whole messages that have come, without waiting.
+
+        Raises
+        ------
+        EOFError : the other end has gone.
+        """
+        while select.select([self.sock], [], [], 0)[0]:
+            self._read()
+        messages = []
+        while (message := self._next()) is not _NOTHING:
+            messages.append(message)
+        return messages
+
+    def close(self) -> None:
+        """Close this end."""
+        self.sock.close()
+
+    def _read(self) -> None:
+        data, ancillary, _, _ = self.sock.recvmsg(1 << 20, socket.CMSG_SPACE(16 * 4))
+        for level, kind, value in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds = array.array("i")
+                fds.frombytes(value[: len(value) - len(value) % fds.itemsize])
+                self._fds += fds
+        if not data:
+            raise EOFError("the other process has gone")
+        self._buffer += data
+
+    def _next(self) -> Any:
+        if len(self._buffer) < _LENGTH.size:
+            return _NOTHING
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        end = _LENGTH.size + length
+        if length > LIMIT:
+            raise ValueError(f"a message of {length} bytes, the limit is {LIMIT}")
+        if len(self._buffer) < end:
+            return _NOTHING
+        message = pickle.loads(memoryview(self._buffer)[_LENGTH.size : end])
+        del self._buffer[:end]
+        return message
+
+
+_NOTHING = object()
+
+
+def wire_pair() -> tuple[Wire, Wire]:
+    """Two connected ends."""
+    a, b = socket.socketpair()
+    return Wire(a), Wire(b)

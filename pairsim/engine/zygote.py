@@ -1,0 +1,97 @@
+"""The zygote: a single-threaded process that has every kernel loaded and forks the workers from there (2 to 5 ms each).
+
+Forked by the host before the host has any thread. It only forks, reaps and reports; it holds no state of the run.
+"""
+
+import gc
+import os
+import signal
+import sys
+
+from pairsim.channels.memory import Memory
+from pairsim.engine.parentage import die_with_parent, parent_alive
+from pairsim.engine.wire import Wire
+
+FORK, EXITED, READY = "fork", "exited", "ready"
+
+
+def zygote_main(wire: Wire, host: int) -> None:
+    """Serve fork requests until the host has gone. Never returns."""
+    die_with_parent(host)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import setproctitle
+
+    setproctitle.setproctitle("pairsim-zygote")
+    from pairsim.engine import worker
+
+    worker.warm()
+    gc.collect()
+    gc.freeze()
+    import select
+
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    os.set_blocking(write_end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    wire.send((READY, os.getpid()))
+    try:
+        while True:
+            ready, _, _ = select.select([wire, read_end], [], [], 0.5)
+            if not parent_alive(host):
+                return
+            if read_end in ready:
+                try:
+                    os.read(read_end, 4096)
+                except BlockingIOError:
+                    pass
+            _reap(wire)
+            for message in wire.poll() if wire in ready else []:
+                _, index = message
+                memory_fd, worker_fd = wire.take_fds()
+                pid = _fork(index, memory_fd, worker_fd, wire, (read_end, write_end))
+                wire.send((FORK, index, pid))
+    except (EOFError, OSError):
+        pass
+    finally:
+        os._exit(0)
+
+
+def _fork(index: int, memory_fd: int, worker_fd: int, wire: Wire, pipe: tuple[int, int]) -> int:
+    zygote = os.getpid()
+    pid = os.fork()
+    if pid:
+        os.close(memory_fd)
+        os.close(worker_fd)
+        return pid
+    status = 1
+    try:
+        die_with_parent(zygote)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for fd in pipe:
+            os.close(fd)
+        wire.close()
+        import socket
+
+        from pairsim.engine.worker import Worker
+
+        Worker(index, Memory.attach(memory_fd, writable=True), Wire(socket.socket(fileno=worker_fd)), zygote).run()
+        status = 0
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        status = 0  # the host has gone, and so do we
+    except BaseException as error:
+        print(f"pairsim-worker-{index}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(status)
+
+
+def _reap(wire: Wire) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        wire.send((EXITED, pid, os.waitstatus_to_exitcode(status)))
