@@ -112,29 +112,17 @@ def story(orders: pl.DataFrame, events: pl.DataFrame, fills: pl.DataFrame, marke
     """See ``Reader.events``; all three frames are of one order."""
     ordered = orders["quantity"][0]
     place = {"run": orders["run"][0], "market": orders["market"][0]}
-    key = {"intent": 0, "event": 1, "fill": 2}
-    intent = orders.select(
-        "timestamp", "wall_ns", pl.lit(int(Status.INITIALIZED)).alias("status"), step=pl.lit(key["intent"])
-    )
-    told = events.select("timestamp", "wall_ns", "status", "reason", step=pl.lit(key["event"]))
+    intent = orders.select("timestamp", "wall_ns", _number(Status.INITIALIZED).alias("status"), step=pl.lit(0))
+    told = events.select("timestamp", "wall_ns", "status", "reason", step=pl.lit(1))
     so_far = pl.col("quantity").cum_sum()
-    reached = pl.when(so_far >= ordered).then(int(Status.FILLED)).otherwise(int(Status.PARTIALLY_FILLED))
+    reached = pl.when(so_far >= ordered).then(_number(Status.FILLED)).otherwise(_number(Status.PARTIALLY_FILLED))
+    money = fills.select("price", "fee", "liquidity", "trade_id")
     done = fills.select(
-        "timestamp",
-        "wall_ns",
-        reached.cast(pl.Int64).alias("status"),
-        "quantity",
-        "price",
-        "fee",
-        "liquidity",
-        so_far.alias("filled"),
-        "trade_id",
-        step=pl.lit(key["fill"]),
+        "timestamp", "wall_ns", "quantity", reached.alias("status"), so_far.alias("filled"), step=pl.lit(1)
     )
-    # Written at the same instant of the wall clock, an event follows the intent and a fill what announced the order.
-    steps = pl.concat([_statuses(intent), _statuses(told), done], how="diagonal").sort(
-        "wall_ns", "step", maintain_order=True
-    )
+    # By the wall clock, which may be set back: at least the intent stays in front.
+    steps = pl.concat([intent, told, done.hstack(money)], how="diagonal")
+    steps = steps.sort(pl.col("step") > 0, "wall_ns", maintain_order=True)
     steps = steps.with_columns(*(pl.lit(value).alias(name) for name, value in place.items()))
     steps = steps.with_columns(pl.col("filled").forward_fill().fill_null(0))
     return steps.join(_scales(markets), on=["run", "market"], how="left", maintain_order="left").select(
@@ -146,7 +134,7 @@ def story(orders: pl.DataFrame, events: pl.DataFrame, fills: pl.DataFrame, marke
         _money("fee"),
         _word("liquidity", {kind.value: kind.name for kind in Liquidity}),
         _quantity("filled").alias("filled_quantity"),
-        "reason" if "reason" in steps.columns else pl.lit(None, pl.String).alias("reason"),
+        "reason",
         "trade_id",
     )
 
@@ -179,7 +167,7 @@ def feed(entries: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
 
 def runs(rows: Rows) -> pl.DataFrame:
     """See ``Reader.runs``."""
-    shape = {"run": pl.Int64, "started": pl.Int64, "ended": pl.Int64, "version": pl.String, "config": pl.String}
+    shape = {"run": pl.Int64, "started": pl.Int64, "ended": pl.Int64, "config": pl.String}
     return pl.DataFrame(rows, schema=shape, orient="row").with_columns(_time("started"), _time("ended"))
 
 
@@ -191,11 +179,11 @@ def _status() -> pl.Expr:
     doubts = [int(Status.PENDING_CANCEL), int(Status.UNKNOWN)]
     return (
         pl.when((pl.col("filled") > 0) & (pl.col("filled") >= pl.col("quantity")))
-        .then(int(Status.FILLED))
+        .then(_number(Status.FILLED))
         .when(told.is_in([*_FINAL, *doubts]))
         .then(told)
         .when(pl.col("filled") > 0)
-        .then(int(Status.PARTIALLY_FILLED))
+        .then(_number(Status.PARTIALLY_FILLED))
         .otherwise(told.fill_null(int(Status.INITIALIZED)))
     )
 
@@ -220,8 +208,8 @@ def _trader_named(rows: pl.DataFrame, traders: pl.DataFrame) -> pl.DataFrame:
     return rows.rename({"trader": "number"}).join(names, on=["run", "number"], how="left", maintain_order="left")
 
 
-def _statuses(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.with_columns(pl.col("status").cast(pl.Int64))
+def _number(status: Status) -> pl.Expr:
+    return pl.lit(int(status), pl.Int64)
 
 
 def _time(column: str) -> pl.Expr:
@@ -239,4 +227,5 @@ def _money(column: str) -> pl.Expr:
 def _word(name: str, words: dict[int, str], number: pl.Expr | None = None) -> pl.Expr:
     """A number of an enum as its word; one that a newer pairsim wrote is UNKNOWN."""
     numbers = pl.col(name) if number is None else number
-    return numbers.replace_strict(words, default="UNKNOWN", return_dtype=pl.String).alias(name)
+    word = numbers.replace_strict(words, default="UNKNOWN", return_dtype=pl.String)
+    return pl.when(numbers.is_not_null()).then(word).alias(name)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import pairsim
 from pairsim import clock
 from pairsim.errors import InputError, StoreError
 from pairsim.store import schema
@@ -76,9 +75,10 @@ def begin_run(connection: sqlite3.Connection, path: Path, run: dict[str, object]
         config = json.dumps(run, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"run={run!r} cannot be kept as JSON ({error}): use text, numbers, lists and dicts") from error
-    row = (clock.wall_ns(), pairsim.__version__, config)
     try:
-        cursor = connection.execute("INSERT INTO runs (started_wall_ns, version, config) VALUES (?, ?, ?)", row)
+        cursor = connection.execute(
+            "INSERT INTO runs (started_wall_ns, config) VALUES (?, ?)", (clock.wall_ns(), config)
+        )
     except sqlite3.Error as error:
         raise _refusal(path, error) from error
     assert cursor.lastrowid is not None
@@ -112,13 +112,13 @@ def _check_contents(connection: sqlite3.Connection, path: Path) -> None:
     version = _pragma(connection, "user_version")
     if version > schema.SCHEMA_VERSION:
         raise StoreError(
-            f"store {path} has schema version {version}, written by a newer pairsim; this one ({pairsim.__version__}) "
-            f"knows version {schema.SCHEMA_VERSION}: upgrade pairsim or choose another path"
+            f"store {path} has schema version {version}, written by a newer pairsim; this one knows version "
+            f"{schema.SCHEMA_VERSION}: upgrade pairsim or choose another path"
         )
     if path.stat().st_size <= CHECKED_BYTES:
         found = _pragma(connection, "quick_check(1)")
         if found != "ok":
-            raise _refusal(path, str(found))
+            raise _refusal(path, str(found).splitlines()[-1])
 
 
 def _configure(connection: sqlite3.Connection, path: Path) -> None:

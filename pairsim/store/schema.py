@@ -190,7 +190,6 @@ RUNS = """CREATE TABLE runs (
     run INTEGER PRIMARY KEY,
     started_wall_ns INTEGER NOT NULL,
     ended_wall_ns INTEGER,
-    version TEXT NOT NULL,
     config TEXT NOT NULL
 ) STRICT"""
 
