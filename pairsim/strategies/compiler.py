@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsim.errors import StrategyError
+from pairsim.indicators import Indicator
 from pairsim.strategies import object_store
 from pairsim.strategies.context import Layout, layout_of
 from pairsim.strategies.fingerprint import fingerprint, frozen_globals
 from pairsim.strategies.plain import PlainTwin
 from pairsim.strategies.reason import explain_fallback
-from pairsim.strategies.strategy import Indicator, Strategy, fields_of, note_reason
+from pairsim.strategies.strategy import Strategy, fields_of, note_reason
 
 __all__ = ["StrategyCode", "load", "prepare"]
 

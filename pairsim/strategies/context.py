@@ -8,22 +8,23 @@ average_price, pending; ``values`` and ``previous`` are the outputs of the indic
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from keyword import iskeyword
-from struct import Struct
 from typing import Any, Final, NamedTuple
 
 from pairsim.errors import StrategyError
+from pairsim.indicators import Indicator
 
-__all__ = ["CANDLE_FIELDS", "Layout", "Position", "context_reader", "indicator_type", "layout_of"]
+__all__ = ["CANDLE_FIELDS", "Layout", "Position", "context_class", "indicator_type", "layout_of"]
 
 HEAD: Final = ("time", "index", "cash", "equity")
 CANDLE_FIELDS: Final = ("open", "high", "low", "close", "volume")
 POSITION_FIELDS: Final = ("quantity", "average_price", "pending")
 VIEW_MARKET: Final = len(HEAD)
 MARKET_WORDS: Final = len(CANDLE_FIELDS) + len(POSITION_FIELDS)
+POSITION_WORD: Final = VIEW_MARKET + len(CANDLE_FIELDS)
 CONTEXT_FIELDS: Final = frozenset((*HEAD, *CANDLE_FIELDS, "position", "prev", "markets"))
 
 
@@ -83,12 +84,11 @@ def layout_of(owner: str, indicators: object, markets: int) -> Layout:
     described = []
     for name, indicator in indicators.items():
         _check_indicator_name(owner, name)
-        fields = getattr(indicator, "fields", None)
-        if isinstance(indicator, type) or not isinstance(fields, tuple) or not fields:
+        if not isinstance(indicator, Indicator):
             raise StrategyError(
                 f"{owner}.indicators()[{name!r}] is {indicator!r}; it must be an indicator such as ps.RSI(14)"
             )
-        described.append((name, fields))
+        described.append((name, tuple(indicator.fields)))
     return Layout(tuple(described), markets)
 
 
@@ -107,8 +107,8 @@ def indicator_type(fields: tuple[str, ...]) -> type[tuple[float, ...]]:
 
 # --- the plain form ------------------------------------------------------------------------------------------------
 #
-# One flat tuple a candle, whose attributes are indices or slices of it. Compared with building named tuples of named
-# tuples (1.05 us a candle) only the position is built at once, and only when it has changed (0.6 us).
+# One flat tuple a candle, whose attributes are indices or slices of it: building named tuples of named tuples costs
+# several times as much, and most of what they hold is not looked at.
 
 _new = tuple.__new__
 _at: Any = type(vars(Position)["quantity"])  # the C-level getter that named tuples use: 16 ns against 35 for itemgetter
@@ -164,8 +164,11 @@ def _market_class(layout: Layout) -> type[_Shown]:
 
 
 @cache
-def _context_class(layout: Layout) -> type[_Shown]:
-    """The whole: the view, the values, the previous values, then the position of the first market as an object."""
+def context_class(layout: Layout) -> type[tuple[Any, ...]]:
+    """Class of a plain ``ctx``: a tuple of the view, the values, the previous values and the first market's position.
+
+    Instances are made in C (see ``plain_entry``): a tuple of that class, filled with Python numbers and a `Position`.
+    """
     outputs, view = layout.outputs, layout.view_words
     values, previous = view, view + outputs * layout.markets
     last = previous + outputs * layout.markets
@@ -193,23 +196,3 @@ def _context_class(layout: Layout) -> type[_Shown]:
             "markets": property(markets),
         },
     )
-
-
-def context_reader(layout: Layout) -> Callable[[Any, int, int, int], Any]:
-    """A function that builds ``ctx`` from memory: (buffer, offset of view, of values, of previous) -> ctx."""
-    read_view = Struct(f"=qq{layout.view_words - 2}d").unpack_from
-    read_outputs = Struct(f"={layout.outputs * layout.markets}d").unpack_from
-    kind, new = _context_class(layout), _new
-    first = VIEW_MARKET + len(CANDLE_FIELDS)
-    second, third = first + 1, first + 2
-    position = Position(0.0, 0.0, 0.0)
-
-    def read(buffer: Any, view: int, values: int, previous: int) -> Any:
-        nonlocal position
-        words = read_view(buffer, view)
-        quantity, average_price, pending = position
-        if words[first] != quantity or words[second] != average_price or words[third] != pending:
-            position = new(Position, words[first : third + 1])
-        return new(kind, (*words, *read_outputs(buffer, values), *read_outputs(buffer, previous), position))
-
-    return read

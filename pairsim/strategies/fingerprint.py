@@ -33,7 +33,7 @@ def fingerprint(strategy: Strategy, layout: Layout, machine: str) -> str:
     walk.add(layout.indicators, layout.markets)
     walk.add(tuple((f.name, f.kind.__name__, f.length, f.is_param) for f in fields_of(strategy).values()))
     walk.add(tuple(sorted(set(strategy.__dict__) - set(fields_of(strategy)))))
-    walk.add(type(strategy).generate_signal)
+    walk.method(type(strategy).generate_signal)
     return walk.digest.hexdigest()
 
 
@@ -43,7 +43,7 @@ def frozen_globals(strategy: Strategy) -> dict[str, Any]:
     Comparing two such dicts tells the user which of them has changed since the strategy was compiled.
     """
     walk = _Walk(strategy)
-    walk.add(type(strategy).generate_signal)
+    walk.method(type(strategy).generate_signal)
     return walk.frozen
 
 
@@ -70,6 +70,13 @@ class _Walk:
     def add(self, *values: Any) -> None:
         for value in values:
             self._add(value)
+
+    def method(self, method: Any) -> None:
+        """The strategy's own method, looked into even where it is one of ours."""
+        if isinstance(method, types.FunctionType):
+            self._function(method)
+        else:
+            self._add(method)
 
     def _add(self, value: Any) -> None:
         kind = type(value)
@@ -103,7 +110,10 @@ class _Walk:
         self._seen[id(value)] = len(self._seen)
         self._alive.append(value)
         if isinstance(value, types.FunctionType):
-            self._function(value)
+            if is_foreign(value.__module__):  # their version is in the hash, ours is by source
+                self._text(f"{value.__module__} {value.__qualname__}")
+            else:
+                self._function(value)
         elif hasattr(value, "py_func"):  # the user's own @njit
             self.add(value.py_func, sorted(map(repr, getattr(value, "targetoptions", {}).items())))
         elif isinstance(value, types.ModuleType | type):
@@ -119,8 +129,6 @@ class _Walk:
 
     def _function(self, function: types.FunctionType) -> None:
         self._text(f"{function.__module__} {function.__name__}")
-        if is_foreign(function.__module__):
-            return  # their version is in the hash, ours is by source
         self.add(function.__code__, function.__defaults__, function.__kwdefaults__)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             value = _cell(cell)

@@ -198,8 +198,8 @@ def load_object(code: bytes) -> int:
     """
     engine = _loaded.get(code)
     if engine is None:
-        context = registry.cpu_target.target_context
-        rtsys.initialize(context)  # the runtime's symbols, for methods that allocate
+        if b"NRT_" in code:  # the symbols of numba's runtime, for methods that allocate; 20 ms, so only for them
+            rtsys.initialize(registry.cpu_target.target_context)
         machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))

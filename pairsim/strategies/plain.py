@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsim.errors import StrategyError
-from pairsim.strategies.context import Layout, context_reader
-from pairsim.strategies.signal import check_signals
+from pairsim.strategies.context import Layout
+from pairsim.strategies.plain_entry import PlainEntry
+from pairsim.strategies.signal import MAX_SIGNALS, SIGNAL_WORDS, check_signals
 from pairsim.strategies.strategy import ARRAY_STORE, PARAM_STORE, Field, Strategy, fields_of, laid_over_record, stored
 
 __all__ = ["PlainTwin"]
 
-# All memory of the process as one buffer, in which an address is an offset: reading words anywhere costs one call,
-# where a ctypes object for each address costs three times as much.
+# All memory of the process as one buffer, in which an address is an offset.
 _memory: Final = memoryview((ctypes.c_char * (2**47)).from_address(0))
 _GENERATE: Final = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_ssize_t] * 5)
 _SIGNAL: Final = Struct("=qqqdddddq")
@@ -40,15 +40,15 @@ class PlainTwin:
 
     def __init__(self, strategy: Strategy, layout: Layout) -> None:
         self._strategy = strategy
-        self._layout = layout
         self._kind = _record_class(type(strategy))
         self._records: dict[int, Any] = {}
         self._error = ""
-        self._callback = _GENERATE(self._evaluator())
+        self.last_exception: BaseException | None = None
+        self._entry = PlainEntry(layout, self._decider(layout.markets))
 
     def address(self) -> int:
         """The C function ``generate(self, view, values, previous, out)``; it lives as long as this twin."""
-        return ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        return self._entry.address
 
     def last_error(self) -> str:
         """Traceback of the last evaluation that returned -1, or an empty text."""
@@ -62,55 +62,51 @@ class PlainTwin:
         previous: NDArray[np.float64],
     ) -> str:
         """Run one candle on copies of these words; returns its traceback, or an empty text if nothing was raised."""
-        blocks = [np.array(block, copy=True) for block in (record, view, values, previous)]
-        read = context_reader(self._layout)
-        try:
-            strategy = self._laid_over(blocks[0].ctypes.data)
-            ctx = read(_memory, *(block.ctypes.data for block in blocks[1:]))
-            check_signals(strategy.generate_signal(ctx), self._layout.markets)
-        except BaseException as error:  # what user code raises, SystemExit too, is what is being asked for
-            return _users_traceback(error)
-        return ""
+        words = [np.array(block, copy=True) for block in (record, view, values, previous)]
+        words.append(np.zeros(SIGNAL_WORDS * MAX_SIGNALS, np.int64))
+        before, self._error = (self._error, self.last_exception), ""
+        _GENERATE(self.address())(*(block.ctypes.data for block in words))
+        self._records.pop(words[0].ctypes.data, None)  # that memory goes
+        found = self._error
+        self._error, self.last_exception = before
+        return found
 
-    def _laid_over(self, address: int) -> Any:
-        strategy = self._kind.from_address(address)
-        strategy.__dict__ = self._strategy.__dict__
-        return strategy
+    def _decider(self, markets: int) -> Callable[[int, Any, int], int]:
+        """The function behind the C entry: what it needs is in its closure, because lookups count here."""
+        records, generate = self._records, self._kind.generate_signal
 
-    def _evaluator(self) -> Callable[[int, int, int, int, int], int]:
-        """The callback: everything it needs is a local of the closure, because a lookup counts here (20 ns each)."""
-        read, generate = context_reader(self._layout), self._kind.generate_signal
-        records, markets, memory = self._records, self._layout.markets, _memory
-
-        def evaluate(record: int, view: int, values: int, previous: int, out: int) -> int:
+        def decide(address: int, ctx: Any, out: int) -> int:
             try:
-                strategy = records.get(record)
+                strategy = records.get(address)
                 if strategy is None:
-                    strategy = self._remember(record)
-                result = generate(strategy, read(memory, view, values, previous))
+                    strategy = self._laid_over(address)
+                result = generate(strategy, ctx)
                 if result is None:
                     return 0
                 signals = check_signals(result, markets)
                 for position, signal in enumerate(signals):
-                    _SIGNAL.pack_into(memory, out + position * _SIGNAL.size, *signal)
+                    _SIGNAL.pack_into(_memory, out + position * _SIGNAL.size, *signal)
                 return len(signals)
             except BaseException as error:  # the edge: an exception cannot cross the C caller
                 self._error = _users_traceback(error)
+                self.last_exception = error.with_traceback(None)  # not the frames, which hold on to all their variables
                 return -1
 
-        return evaluate
+        return decide
 
-    def _remember(self, address: int) -> Any:
+    def _laid_over(self, address: int) -> Any:
+        """The strategy whose declared attributes are the words at an address."""
         if len(self._records) >= _MAX_RECORDS:
             self._records.clear()
-        self._records[address] = self._laid_over(address)
-        return self._records[address]
+        strategy = self._records[address] = self._kind.from_address(address)
+        strategy.__dict__ = self._strategy.__dict__
+        return strategy
 
 
 def _users_traceback(error: BaseException) -> str:
     """The traceback without our own frames at its top."""
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("pairsim.strategies."):
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
     return "".join(traceback.format_exception(type(error), error, frames))
 

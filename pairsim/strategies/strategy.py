@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from keyword import iskeyword
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast, overload
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,7 +24,7 @@ __all__ = [
     "MAX_MARKETS",
     "MAX_RECORD_WORDS",
     "Field",
-    "Indicator",
+    "Returned",
     "Strategy",
     "fields_of",
     "param",
@@ -42,20 +42,6 @@ T = TypeVar("T", bool, int, float)
 Returned = Signal | tuple[Signal, ...] | None
 
 _INT64_LOW, _INT64_HIGH = -(2**63), 2**63 - 1
-
-
-class Indicator(Protocol):
-    """What a strategy needs to know of an indicator (the rest of it is known to ``indicators``)."""
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of the outputs; an indicator with one output has ``("value",)``."""
-        ...
-
-    @property
-    def warmup(self) -> int:
-        """Candles needed for the first defined value."""
-        ...
 
 
 class Field(Generic[T]):
