@@ -5,10 +5,42 @@ has the indicator.
 """
 
 from pairsim.indicators.abi import COLUMNS
+from pairsim.indicators.average_true_range import ATR, atr
+from pairsim.indicators.convergence_divergence import MACD, MACDLines, macd
 from pairsim.indicators.exponential_average import EMA, ema
-from pairsim.indicators.heikin_ashi_candles import HeikinAshi, heikin_ashi
+from pairsim.indicators.heikin_ashi_candles import HeikinAshi, HeikinAshiCandles, heikin_ashi
 from pairsim.indicators.indicator import Indicator
 from pairsim.indicators.relative_strength import RSI, rsi
+from pairsim.indicators.rolling_deviation import Bollinger, BollingerBands, StdDev, ZScore, bollinger, stddev, zscore
+from pairsim.indicators.rolling_extremes import Highest, Lowest, highest, lowest
 from pairsim.indicators.simple_average import SMA, sma
 
-__all__ = ["COLUMNS", "EMA", "RSI", "SMA", "HeikinAshi", "Indicator", "ema", "heikin_ashi", "rsi", "sma"]
+__all__ = [
+    "ATR",
+    "COLUMNS",
+    "EMA",
+    "MACD",
+    "RSI",
+    "SMA",
+    "Bollinger",
+    "BollingerBands",
+    "HeikinAshi",
+    "HeikinAshiCandles",
+    "Highest",
+    "Indicator",
+    "Lowest",
+    "MACDLines",
+    "StdDev",
+    "ZScore",
+    "atr",
+    "bollinger",
+    "ema",
+    "heikin_ashi",
+    "highest",
+    "lowest",
+    "macd",
+    "rsi",
+    "sma",
+    "stddev",
+    "zscore",
+]

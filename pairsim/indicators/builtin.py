@@ -5,6 +5,7 @@ one, as if the series began there. It holds for every indicator here, streaming 
 values are those of the series from `k + 1` on.
 """
 
+import threading
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
@@ -16,25 +17,31 @@ from pairsim.errors import InputError
 from pairsim.indicators.abi import COLUMNS, STEP, FloatArray
 from pairsim.indicators.indicator import Indicator
 
-__all__ = ["INPUT", "LONGEST", "OUTPUT", "BuiltIn", "compiled"]
+__all__ = ["INPUT", "LONGEST", "BuiltIn", "compiled"]
 
 INPUT: Final = types.Array(types.float64, 1, "C", readonly=True)
-OUTPUT: Final = types.Array(types.float64, 1, "A")
 
 LONGEST: Final = 100_000
 """Longest period, as in TA-Lib: a window is held in memory for each market."""
 
 _STEPS: dict[type, Any] = {}
+_COMPILING = threading.Lock()
 
 
-def compiled(kernel: Any, *arguments: Any) -> Any:
-    """`kernel`, compiled for these argument types and no others, so once and not for each layout that comes along.
+def compiled(kernel: Any, outputs: Sequence[FloatArray], *arguments: Any) -> Any:
+    """`kernel` ready for these argument types and outputs, which come last.
 
-    Not at the decorator, where it would happen at import. With the JIT switched off a kernel is a plain function.
+    Compiled here and not by the decorator, where it would happen at import; and for outputs that are contiguous or not
+    and inputs that are read-only, not for each combination that comes along. Without the JIT it is a plain function.
     """
-    if getattr(kernel, "signatures", None) == []:
-        kernel.compile(arguments)
-        kernel.disable_compile()
+    if hasattr(kernel, "compile"):
+        output = types.Array(types.float64, 1, "C" if all(each.flags.c_contiguous for each in outputs) else "A")
+        signature = (*arguments, *[output] * len(outputs))
+        if signature not in kernel.signatures:
+            with _COMPILING:
+                kernel.disable_compile(False)
+                kernel.compile(signature)
+                kernel.disable_compile()
     return kernel
 
 

@@ -18,18 +18,14 @@ import numpy as np
 from numba import njit, types
 
 from pairsim.indicators.abi import COLUMNS, JIT, FloatArray, floats
-from pairsim.indicators.builtin import INPUT, LONGEST, OUTPUT, BuiltIn, compiled
+from pairsim.indicators.builtin import INPUT, LONGEST, BuiltIn, compiled
 from pairsim.indicators.series import SeriesT, single
 
 __all__ = ["EMA", "ema"]
 
-_SPECK = 1e-290  # keeps a distance that dies away out of the subnormal numbers, which are 40 times slower
+_TERM = 256  # candles from one settling to the next
+_NOTHING = 1e-180  # settled to 0; the shortest period that shrinks at all, 2, makes 1e-302 of it in a term
 _SEEN, _ANCHOR, _TOTAL, _VALUE, _DISTANCE, _EARLIER, _PULL = range(7)  # the state
-
-
-@njit(**JIT)
-def _keep(period):
-    return 1.0 - 2.0 / (period + 1.0)
 
 
 @njit(**JIT)
@@ -41,12 +37,17 @@ def _seed(anchor, total, period, value):
 @njit(**JIT)
 def _update(earlier, pull, change, keep):
     """Distance and pull of a candle, from the distance two candles before and the pull one before."""
-    new_pull = keep * change + _SPECK
+    new_pull = keep * change
     return keep * keep * earlier - (keep * pull + new_pull), new_pull
 
 
 @njit(**JIT)
-def _batch(values, period, out):
+def _settle(distance):
+    return 0.0 if abs(distance) < _NOTHING else distance
+
+
+@njit(**JIT)
+def _batch(values, period, keep, out):
     out[: period - 1] = np.nan
     if values.size < period:
         return True
@@ -57,14 +58,15 @@ def _batch(values, period, out):
     distance = _seed(anchor, total, period, value)
     earlier, pull = 0.0, -distance  # so that the next distance is keep * distance - its pull
     out[period - 1] = value + distance
-    keep = _keep(period)
     rest, after = values[period:], out[period:]
-    for i in range(rest.size):
-        change = rest[i] - value
-        value = rest[i]
-        new, pull = _update(earlier, pull, change, keep)
-        earlier, distance = distance, new
-        after[i] = value + distance
+    for start in range(0, rest.size, _TERM):
+        for i in range(start, min(start + _TERM, rest.size)):
+            change = rest[i] - value
+            value = rest[i]
+            new, pull = _update(earlier, pull, change, keep)
+            earlier, distance = distance, new
+            after[i] = value + distance
+        earlier, distance = _settle(earlier), _settle(distance)
     return math.isfinite(distance)
 
 
@@ -95,6 +97,9 @@ def _step(index: int, constants: int, state: int, window: int, candle: int, out:
     s[_PULL] = pull
     s[_VALUE] = value
     o[0] = value + distance
+    s[_SEEN] += 1.0
+    if int(s[_SEEN] - period) % _TERM == 0:
+        s[_EARLIER], s[_DISTANCE] = _settle(s[_EARLIER]), _settle(s[_DISTANCE])
     return 0
 
 
@@ -112,14 +117,19 @@ class EMA(BuiltIn):
         return self.period
 
     @property
+    def _keep(self) -> float:
+        return 1.0 - 2.0 / (self.period + 1.0)
+
+    @property
     def constants(self) -> FloatArray:
-        return np.array([COLUMNS.index(self.source), self.period, _keep(self.period)])
+        return np.array([COLUMNS.index(self.source), self.period, self._keep])
 
     def initial_state(self) -> FloatArray:
         return np.zeros(7)
 
     def _batch(self, inputs: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> bool:
-        return compiled(_batch, INPUT, types.int64, OUTPUT)(inputs[0], self.period, outputs[0])
+        kernel = compiled(_batch, outputs, INPUT, types.int64, types.float64)
+        return kernel(inputs[0], self.period, self._keep, outputs[0])
 
 
 def ema(close: SeriesT, period: int = 20) -> SeriesT:

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from pairsim.indicators.abi import JIT, FloatArray, floats
-from pairsim.indicators.builtin import INPUT, OUTPUT, BuiltIn, compiled
+from pairsim.indicators.builtin import INPUT, BuiltIn, compiled
 from pairsim.indicators.series import several
 
 if TYPE_CHECKING:
@@ -34,6 +34,16 @@ def _middle(one, other):
 
 
 @njit(**JIT)
+def _larger(one, other):
+    return one if one > other else other  # one instruction; max() looks for NaN
+
+
+@njit(**JIT)
+def _smaller(one, other):
+    return one if one < other else other
+
+
+@njit(**JIT)
 def _batch(open, high, low, close, out_open, out_high, out_low, out_close):
     if open.size == 0:
         return True
@@ -43,8 +53,8 @@ def _batch(open, high, low, close, out_open, out_high, out_low, out_close):
         averaged_open = _middle(averaged_open, averaged_close)
         averaged_close = _close(open[i], high[i], low[i], close[i])
         out_open[i] = averaged_open
-        out_high[i] = max(high[i], averaged_open, averaged_close)
-        out_low[i] = min(low[i], averaged_open, averaged_close)
+        out_high[i] = _larger(high[i], _larger(averaged_open, averaged_close))
+        out_low[i] = _smaller(low[i], _smaller(averaged_open, averaged_close))
         out_close[i] = averaged_close
     return math.isfinite(averaged_open + averaged_close)
 
@@ -63,8 +73,8 @@ def _step(index: int, constants: int, state: int, window: int, candle: int, out:
     averaged_open = _middle(s[_OPEN], s[_CLOSE])
     s[_OPEN], s[_CLOSE] = averaged_open, averaged_close
     o[0] = averaged_open
-    o[1] = max(high, averaged_open, averaged_close)
-    o[2] = min(low, averaged_open, averaged_close)
+    o[1] = _larger(high, _larger(averaged_open, averaged_close))
+    o[2] = _smaller(low, _smaller(averaged_open, averaged_close))
     o[3] = averaged_close
     return 0
 
@@ -87,7 +97,7 @@ class HeikinAshi(BuiltIn):
         return np.zeros(3)
 
     def _batch(self, inputs: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> bool:
-        return compiled(_batch, *[INPUT] * 4, *[OUTPUT] * 4)(*inputs, *outputs)
+        return compiled(_batch, outputs, *[INPUT] * 4)(*inputs, *outputs)
 
 
 class HeikinAshiCandles(NamedTuple):

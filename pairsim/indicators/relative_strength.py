@@ -1,12 +1,15 @@
 """RSI: Wilder's relative strength index, ``100 * up / (up + down)`` of the smoothed gains and losses.
 
 Both are smoothed by Wilder's rule, ``average += (gain - average) / period``, seeded with the plain average of the first
-`period` changes (J. W. Wilder, New Concepts in Technical Trading Systems, 1978; the same as TA-Lib). As in the other
-recursions here each average is made from the one before the last, so that the next need not wait for it:
+`period` changes (J. W. Wilder, New Concepts in Technical Trading Systems, 1978; the same as TA-Lib). Only their ratio
+is wanted, so what is carried is `period` times the average, and each is made from the one before the last, so that the
+next need not wait for it. With ``keep = 1 - 1 / period``:
 
-    average[i] = keep**2 * average[i-2] + (keep * part[i-1] + part[i])     where part[i] = gain[i] / period
+    up[i] = keep * up[i-1] + gain[i] = keep**2 * up[i-2] + (keep * gain[i-1] + gain[i])
 
-A market that has not moved at all has RSI 0, as in TA-Lib.
+A market that has not moved at all has RSI 0, as in TA-Lib. While nothing moves the sums shrink for ever. Every 256
+candles what is next to nothing becomes nothing, before it gets among the subnormal numbers, with which a processor is
+40 times slower.
 """
 
 import math
@@ -17,74 +20,87 @@ import numpy as np
 from numba import njit, types
 
 from pairsim.indicators.abi import COLUMNS, JIT, FloatArray, floats
-from pairsim.indicators.builtin import INPUT, LONGEST, OUTPUT, BuiltIn, compiled
+from pairsim.indicators.builtin import INPUT, LONGEST, BuiltIn, compiled
 from pairsim.indicators.series import SeriesT, single
 
 __all__ = ["RSI", "rsi"]
 
-_SPECK = 1e-290  # keeps an average that dies away out of the subnormal numbers, which are 40 times slower
-_NOTHING = 1e-280  # what specks add up to stays below
-# The state: candles seen, last value, then for gains and losses the average, the one before it and the newest part.
-_SEEN, _VALUE, _UP, _UP_EARLIER, _UP_PART, _DOWN, _DOWN_EARLIER, _DOWN_PART = range(8)
+_TERM = 256  # candles from one settling to the next
+_NOTHING = 1e-180  # settled to 0; the shortest period, 2, makes 1e-257 of it in a term
+# The state: candles seen, the last value, then for gains and losses the smoothed sum, the one before it, the last gain.
+_SEEN, _VALUE, _UP, _UP_EARLIER, _GAIN, _DOWN, _DOWN_EARLIER, _LOSS = range(8)
 
 
 @njit(**JIT)
-def _update(earlier, part, gain, keep, share):
-    """Average and part of a candle, from the average two candles before and the part one before."""
-    new_part = share * gain + _SPECK
-    return keep * keep * earlier + (keep * part + new_part), new_part
+def _gain(change):
+    return 0.0 if change < 0.0 else change  # in this order NaN stays NaN
+
+
+@njit(**JIT)
+def _smooth(earlier, last_gain, gain, keep):
+    """The sum of this candle, from the sum two candles before and the gain one before."""
+    return keep * keep * earlier + (keep * last_gain + gain)
 
 
 @njit(**JIT)
 def _index(up, down):
-    return 100.0 * up / (up + down) if up + down > _NOTHING else 0.0
+    return 100.0 * up / (up + down) if up + down > 0.0 else 0.0
 
 
 @njit(**JIT)
-def _batch(values, period, out):
+def _settle(total):
+    return 0.0 if total < _NOTHING else total
+
+
+@njit(**JIT)
+def _batch(values, period, keep, out):
     out[:period] = np.nan
     if values.size <= period:
         return True
     up, down = 0.0, 0.0
     for i in range(period):
         change = values[i + 1] - values[i]
-        up += max(change, 0.0)
-        down += max(-change, 0.0)
-    up, down = up / period, down / period
-    up_earlier, up_part, down_earlier, down_part = 0.0, up, 0.0, down  # the next average is keep * average + its part
+        up += _gain(change)
+        down += _gain(-change)
     out[period] = _index(up, down)
-    share = 1.0 / period
-    keep = 1.0 - share
+    up_earlier, gain, down_earlier, loss = 0.0, up, 0.0, down  # so that the next sum is keep * sum + its gain
     value = values[period]
     rest, after = values[period + 1 :], out[period + 1 :]
-    for i in range(rest.size):
-        change = rest[i] - value
-        value = rest[i]
-        new_up, up_part = _update(up_earlier, up_part, max(change, 0.0), keep, share)
-        new_down, down_part = _update(down_earlier, down_part, max(-change, 0.0), keep, share)
-        up_earlier, up = up, new_up
-        down_earlier, down = down, new_down
-        after[i] = _index(up, down)
+    for start in range(0, rest.size, _TERM):
+        for i in range(start, min(start + _TERM, rest.size)):
+            change = rest[i] - value
+            value = rest[i]
+            new_gain, new_loss = _gain(change), _gain(-change)
+            new_up = _smooth(up_earlier, gain, new_gain, keep)
+            new_down = _smooth(down_earlier, loss, new_loss, keep)
+            up_earlier, up, gain = up, new_up, new_gain
+            down_earlier, down, loss = down, new_down, new_loss
+            after[i] = _index(up, down)
+        up_earlier, up, down_earlier, down = _settle(up_earlier), _settle(up), _settle(down_earlier), _settle(down)
     return math.isfinite(up + down)
 
 
 def _step(index: int, constants: int, state: int, window: int, candle: int, out: int) -> int:
     c, s, o = floats(constants), floats(state), floats(out)
     value = floats(candle)[int(c[0])]
-    period = c[1]
+    period, keep = c[1], c[2]
     o[0] = np.nan
     if not math.isfinite(value):
         s[_SEEN] = 0.0
         return 0
     change = value - s[_VALUE]
+    gain, loss = _gain(change), _gain(-change)
     s[_VALUE] = value
-    gain, loss = max(change, 0.0), max(-change, 0.0)
     if s[_SEEN] > period:
-        up, up_part = _update(s[_UP_EARLIER], s[_UP_PART], gain, c[2], c[3])
-        down, down_part = _update(s[_DOWN_EARLIER], s[_DOWN_PART], loss, c[2], c[3])
-        s[_UP_EARLIER], s[_UP], s[_UP_PART] = s[_UP], up, up_part
-        s[_DOWN_EARLIER], s[_DOWN], s[_DOWN_PART] = s[_DOWN], down, down_part
+        up = _smooth(s[_UP_EARLIER], s[_GAIN], gain, keep)
+        down = _smooth(s[_DOWN_EARLIER], s[_LOSS], loss, keep)
+        s[_UP_EARLIER], s[_UP], s[_GAIN] = s[_UP], up, gain
+        s[_DOWN_EARLIER], s[_DOWN], s[_LOSS] = s[_DOWN], down, loss
         o[0] = _index(up, down)
+        s[_SEEN] += 1.0
+        if (int(s[_SEEN] - period) - 1) % _TERM == 0:
+            s[_UP_EARLIER], s[_UP] = _settle(s[_UP_EARLIER]), _settle(s[_UP])
+            s[_DOWN_EARLIER], s[_DOWN] = _settle(s[_DOWN_EARLIER]), _settle(s[_DOWN])
         return 0
     if s[_SEEN] == 0.0:
         s[_UP] = s[_DOWN] = 0.0
@@ -92,10 +108,8 @@ def _step(index: int, constants: int, state: int, window: int, candle: int, out:
         s[_UP] += gain
         s[_DOWN] += loss
     if s[_SEEN] == period:
-        s[_UP] /= period
-        s[_DOWN] /= period
         s[_UP_EARLIER] = s[_DOWN_EARLIER] = 0.0
-        s[_UP_PART], s[_DOWN_PART] = s[_UP], s[_DOWN]
+        s[_GAIN], s[_LOSS] = s[_UP], s[_DOWN]
         o[0] = _index(s[_UP], s[_DOWN])
     s[_SEEN] += 1.0
     return 0
@@ -115,15 +129,19 @@ class RSI(BuiltIn):
         return self.period + 1
 
     @property
+    def _keep(self) -> float:
+        return 1.0 - 1.0 / self.period
+
+    @property
     def constants(self) -> FloatArray:
-        share = 1.0 / self.period
-        return np.array([COLUMNS.index(self.source), self.period, 1.0 - share, share])
+        return np.array([COLUMNS.index(self.source), self.period, self._keep])
 
     def initial_state(self) -> FloatArray:
         return np.zeros(8)
 
     def _batch(self, inputs: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> bool:
-        return compiled(_batch, INPUT, types.int64, OUTPUT)(inputs[0], self.period, outputs[0])
+        kernel = compiled(_batch, outputs, INPUT, types.int64, types.float64)
+        return kernel(inputs[0], self.period, self._keep, outputs[0])
 
 
 def rsi(close: SeriesT, period: int = 14) -> SeriesT:

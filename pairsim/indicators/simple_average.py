@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit, types
 
 from pairsim.indicators.abi import COLUMNS, JIT, FloatArray, floats, places
-from pairsim.indicators.builtin import INPUT, LONGEST, OUTPUT, BuiltIn, compiled
+from pairsim.indicators.builtin import INPUT, LONGEST, BuiltIn, compiled
 from pairsim.indicators.series import SeriesT, single
 
 __all__ = ["SMA", "sma"]
@@ -128,7 +128,7 @@ class SMA(BuiltIn):
         return places(self.period)
 
     def _batch(self, inputs: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> bool:
-        kernel = compiled(_batch, INPUT, types.int64, types.int64, OUTPUT)
+        kernel = compiled(_batch, outputs, INPUT, types.int64, types.int64)
         return kernel(inputs[0], self.period, self._block, outputs[0])
 
 

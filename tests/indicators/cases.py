@@ -3,7 +3,20 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsim.indicators import EMA, RSI, SMA, HeikinAshi, Indicator
+from pairsim.indicators import (
+    ATR,
+    EMA,
+    MACD,
+    RSI,
+    SMA,
+    Bollinger,
+    HeikinAshi,
+    Highest,
+    Indicator,
+    Lowest,
+    StdDev,
+    ZScore,
+)
 
 CASES: list[Indicator] = [
     RSI(14),
@@ -14,7 +27,27 @@ CASES: list[Indicator] = [
     EMA(20),
     EMA(1),
     EMA(100, source="open"),
+    ATR(14),
+    ATR(1),
+    ATR(50),
+    MACD(12, 26, 9),
+    MACD(1, 2, 1),
+    MACD(30, 100, 20, source="high"),
     HeikinAshi(),
+    StdDev(20),
+    StdDev(2),
+    StdDev(700, source="volume"),
+    Bollinger(20, 2.0),
+    Bollinger(5, 1.5, source="low"),
+    ZScore(100),
+    ZScore(2),
+    Highest(20),
+    Highest(1, source="close"),
+    Highest(3),
+    Highest(150),
+    Lowest(20),
+    Lowest(2, source="volume"),
+    Lowest(33),
 ]
 
 Columns = NDArray[np.float64]

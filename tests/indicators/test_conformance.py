@@ -8,7 +8,7 @@ import pytest
 from indicators.cases import CASES, batch, random_candles
 
 from pairsim.errors import InputError
-from pairsim.indicators import Indicator
+from pairsim.indicators import COLUMNS, Indicator
 from pairsim.indicators.stream import run_steps, stream_into
 
 every_indicator = pytest.mark.parametrize("indicator", CASES, ids=repr)
@@ -80,22 +80,33 @@ def test_longer_input_keeps_its_beginning(indicator: Indicator) -> None:
 @every_indicator
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_after_a_bad_value_it_begins_anew(indicator: Indicator, bad: float) -> None:
-    columns = random_candles(3_000)
-    column = ("open", "high", "low", "close", "volume").index(indicator.columns[-1])
-    for hole in (0, 1, 700, 1_500, 1_501, 2_999):
-        columns[column, hole] = bad
-    values = batch(indicator, columns)
-    assert_same_bits(streamed(indicator, columns), values)
-    assert np.isnan(values[[0, 1, 700, 1_500, 1_501, 2_999]]).all()
-    assert_same_bits(values[701:1_500], batch(indicator, columns[:, 701:1_500]))
-    assert_same_bits(values[1_502:2_999], batch(indicator, columns[:, 1_502:2_999]))
+    holes = [0, 1, 700, 1_500, 1_501, 2_998, 2_999]
+    for name in indicator.columns:
+        columns = random_candles(3_000)
+        columns[COLUMNS.index(name), holes] = bad
+        values = batch(indicator, columns)
+        assert_same_bits(streamed(indicator, columns), values)
+        assert np.isnan(values[holes]).all()
+        assert_same_bits(values[701:1_500], batch(indicator, columns[:, 701:1_500]))
+        assert_same_bits(values[1_502:2_998], batch(indicator, columns[:, 1_502:2_998]))
+
+
+@every_indicator
+@pytest.mark.parametrize("hole", [40, 300, 511, 512, 1_199])
+def test_one_bad_value_anywhere_is_noticed(indicator: Indicator, hole: int) -> None:
+    for name in indicator.columns:
+        columns = random_candles(1_200)
+        columns[COLUMNS.index(name), hole] = np.nan
+        values = batch(indicator, columns)
+        assert np.isnan(values[hole : hole + indicator.warmup]).all()
+        assert_same_bits(values[hole + 1 :], batch(indicator, columns[:, hole + 1 :]))
 
 
 @every_indicator
 def test_columns_that_it_does_not_read_do_not_matter(indicator: Indicator) -> None:
     columns = random_candles(1_000)
     values = batch(indicator, columns)
-    for k, name in enumerate(("open", "high", "low", "close", "volume")):
+    for k, name in enumerate(COLUMNS):
         if name not in indicator.columns:
             columns[k] = np.nan
     assert_same_bits(batch(indicator, columns), values)
@@ -170,7 +181,3 @@ def test_wrong_shapes_are_refused(indicator: Indicator) -> None:
     columns = random_candles(10)
     with pytest.raises(InputError, match="out is float64"):
         indicator.batch_into(list(columns), np.empty((9, len(indicator.fields))))
-
-
-def test_parameters_are_checked() -> None:
-    pass
