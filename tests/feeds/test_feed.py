@@ -187,6 +187,9 @@ def test_cutting_never_splits_a_slice_even_one_larger_than_a_batch():
     whole = np.concatenate(parts)
     assert np.array_equal(whole, records[np.lexsort((records["kind_market"], records["open_time"]))])
     assert list(cut(records[:0])) == []
+    backwards = records[:2].copy()
+    backwards["open_time"], backwards["kind_market"] = [2, 1], [0, 1]
+    assert next(cut(backwards))["open_time"].tolist() == [1, 2]
 
 
 def test_reading_a_feed_takes_no_time_of_its_own(monkeypatch):

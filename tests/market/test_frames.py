@@ -10,7 +10,7 @@ import pytest
 from pairsim.errors import DataError, InputError
 from pairsim.market import Columns, from_columns, load, quality, to_columns
 from pairsim.market.synthetic import synthetic
-from pairsim.market.validation import NO_TIME, Reason, judge
+from pairsim.market.validation import NO_TIME, Reason, judge, price_reason
 
 SCHEMA = {
     "symbol": pl.String,
@@ -77,6 +77,20 @@ def test_every_kind_of_table_gives_the_same_frame(bars, tmp_path):
 def test_usual_column_names_are_understood(bars, names):
     table = plain(bars).rename(dict(zip(plain(bars).columns, names.split(), strict=True)))
     assert load(table.with_columns(close_time=1, extra=2.0), "BTC/USDT").equals(bars)
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_datetimes_of_any_unit_and_zone_are_understood(bars, unit, zone):
+    times = plain(bars)["timestamp"].dt.cast_time_unit(unit)
+    times = times.dt.replace_time_zone(None) if zone is None else times.dt.convert_time_zone(zone)
+    assert load(plain(bars).with_columns(timestamp=times), "BTC/USDT").equals(bars)
+
+
+def test_a_time_beyond_what_nanoseconds_can_hold_is_missing(bars):
+    far = plain(bars).with_columns(timestamp=pl.lit(dt.date(2900, 1, 1)))
+    with pytest.raises(DataError, match=r"row 0 .*its time is missing or not readable"):
+        load(far)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -195,6 +209,30 @@ def test_text_in_a_number_column_of_a_csv_is_a_bad_row_not_a_failed_read(bars, t
     (tmp_path / "x.csv").write_text("\n".join(lines))
     with pytest.raises(DataError, match="row 7 "):
         load(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("candle", "reason"),
+    [
+        ((5.0, 6.0, 4.0, 5.5, 0.0), Reason.GOOD),
+        ((5.0, 5.0, 5.0, 5.0, 0.0), Reason.GOOD),
+        ((5.0, 4.9, 4.0, 4.5, 1.0), Reason.CROSSED),
+        ((4.5, 4.9, 4.0, 5.0, 1.0), Reason.CROSSED),
+        ((5.0, 6.0, 5.1, 5.5, 1.0), Reason.CROSSED),
+        ((5.5, 6.0, 5.1, 5.0, 1.0), Reason.CROSSED),
+        ((5.0, 6.0, 4.0, float("-inf"), 1.0), Reason.NOT_A_NUMBER),
+        ((-0.0, 6.0, 4.0, 5.0, 1.0), Reason.NOT_POSITIVE),
+    ],
+)
+def test_a_candle_is_judged_by_its_own_values(candle, reason):
+    assert price_reason(*candle) == price_reason.py_func(*candle) == reason
+
+
+def test_times_are_judged_to_the_nanosecond():
+    times = np.array([10, 11, 11, 10, NO_TIME, 12])
+    reasons = judge(np.zeros(6, np.int64), times, *np.ones((5, 6)), np.full(1, NO_TIME))
+    want = [Reason.GOOD, Reason.GOOD, Reason.DUPLICATE, Reason.OUT_OF_ORDER, Reason.NO_TIME, Reason.GOOD]
+    assert reasons.tolist() == want
 
 
 def test_judging_in_batches_equals_judging_at_once():
