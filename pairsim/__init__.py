@@ -1,3 +1,48 @@
-"""pairsim: write a trading strategy as one plain Python class, backtest it, explore it, trade it live."""
+"""pairsim: write a trading strategy as one plain Python class, backtest it, explore it, trade it live.
+
+Everything is imported when it is first used, so that a worker process never loads what only a notebook needs.
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "pairsim.brokers": ("Broker", "SimBroker"),
+    "pairsim.engine.engine": ("Engine",),
+    "pairsim.engine.status": ("Health", "RunState", "Status", "Trading"),
+    "pairsim.engine.trader": ("Trader",),
+    "pairsim.errors": (
+        "BrokerError", "DataError", "EngineDied", "EngineError", "FeedError", "InputError", "PairsimError", "StoreError", "StrategyError",
+    ),
+    "pairsim.feeds": ("Feed", "RandomFeed", "ReplayFeed"),
+    "pairsim.indicators": (
+        "ATR", "EMA", "MACD", "RSI", "SMA", "Bollinger", "HeikinAshi", "Highest", "Indicator", "Lowest", "StdDev", "ZScore", "atr",
+        "bollinger", "ema", "heikin_ashi", "highest", "indicator", "lowest", "macd", "rsi", "sma", "stddev", "zscore",
+    ),
+    "pairsim.market": ("Candle", "Instrument", "load", "quality"),
+    "pairsim.market.synthetic": ("synthetic",),
+    "pairsim.strategies": ("Signal", "Strategy", "buy", "cancel", "close", "hold", "param", "sell", "state", "target"),
+}  # fmt: skip
+_MODULES = ("brokers", "errors", "feeds", "indicators", "market", "strategies")
+_WHERE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [  # noqa: PLE0604
+    "__version__", *_MODULES, *_WHERE,
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(import_module(_WHERE[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"pairsim.{name}")
+    else:
+        raise AttributeError(f"module 'pairsim' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -26,7 +26,7 @@ from pairsim.engine.worker_loop import CANDLE, KIND_SHIFT, MARKET_MASK
 from pairsim.portfolio.accounting import JIT
 
 # Offsets for the kernels.
-(F_BOARD, F_WORKING, F_BROKER, F_CAPACITY, F_CREDITS, F_HISTORY, F_BASE, F_BROKER_FD, F_MARKETS, F_BROKER_ALL) = range(10)
+(F_BOARD, F_WORKING, F_BROKER, F_CAPACITY, F_CREDITS, F_HISTORY, F_BASE, F_BROKER_FD, F_MARKETS, F_LOCKSTEP) = range(10)
 FEED_WORDS = 10
 
 SLICE_NS = 20_000_000
@@ -119,7 +119,7 @@ def dispatch(
                 free = _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, credits)
                 if not free:
                     return i
-        wanted = kind == CANDLE and (mem[lay[F_WORKING] + m] > 0 or lay[F_BROKER_ALL] != 0)
+        wanted = kind == CANDLE and lay[F_LOCKSTEP] == 0 and mem[lay[F_WORKING] + m] > 0
         if wanted and room(mem, broker) <= 0:
             _publish_all(mem, rings, tails, stamps, stamped, capacity)
             if not wait_for_room(mem, broker, SLICE_NS):
@@ -163,6 +163,33 @@ def dispatch(
             _publish_all(mem, rings, tails, stamps, stamped, capacity)
     _publish_all(mem, rings, tails, stamps, stamped, capacity)
     return i
+
+
+@njit(**JIT)
+def _to_broker(mem, lay, words):
+    """One record for the order engine; False when its ring stayed full for 20 ms."""
+    broker = lay[F_BROKER]
+    if room(mem, broker) <= 0 and not wait_for_room(mem, broker, SLICE_NS):
+        return False
+    end = tail(mem, broker)
+    place = record(mem, broker, end)
+    for w in range(8):
+        mem[place + w] = words[w]
+    publish(mem, broker, end + 1)
+    return True
+
+
+@njit(**JIT)
+def send_slice(mem, lay, records, first, last, marker):
+    """Lockstep: all candles of a slice, then its end, to the order engine; returns the index reached (last + 1 when done)."""
+    broker = lay[F_BROKER]
+    for i in range(first, last):
+        if not _to_broker(mem, lay, records[i]):
+            wake_consumer(mem, broker, lay[F_BROKER_FD])
+            return i
+    done = _to_broker(mem, lay, marker)
+    wake_consumer(mem, broker, lay[F_BROKER_FD])
+    return last + 1 if done else last
 
 
 @njit(**JIT)

@@ -4,7 +4,6 @@ A snapshot of the portfolio is written into the decision record first and read f
 is at the same time the log of what its evaluation saw, so an evaluation cut short by a crash can be repeated exactly.
 """
 
-import numpy as np
 from numba import njit
 
 from pairsim.channels.native import address_of, call
@@ -71,16 +70,17 @@ from pairsim.orders.order import (
     SNAPSHOT_WORDS,
 )
 from pairsim.orders.sizing import MARKET, NOTHING, SIZED, size_signal
-from pairsim.portfolio.accounting import JIT, pair_cell
+from pairsim.portfolio.accounting import HOT, JIT, pair_cell
 from pairsim.portfolio.layout import (
-    A_CASH_F,
+    A_CASH,
     A_EQUITY,
+    A_QUOTE_SCALE,
     A_SEQUENCE,
     ACCOUNT_WORDS,
     M_FROM_BASE,
     MARKET_WORDS,
     P_AVERAGE,
-    P_QUANTITY_F,
+    P_QUANTITY,
     P_SETTLED,
 )
 
@@ -89,31 +89,32 @@ PROBLEM = -10  # minus a problem of ``sizing``: the signal could not be sized
 BAD_MARKET = -2  # a signal for a market the trader does not have
 
 
-@njit(**JIT)
+@njit(**HOT)
 def read_snapshot(row, state, statef, b, mem, memf, base, decision, decisionf):
     """Copy cash, equity and the trader's positions into the decision record (the caller guards the read by the seqlock).
 
     row : the trader's words. state, b : slot B. mem, base : the portfolio region. decision : int64[64], decisionf its float view.
     """
     decision[D_SEQUENCE] = mem[base + A_SEQUENCE]
-    decisionf[D_CASH], decisionf[D_EQUITY] = memf[base + A_CASH_F], memf[base + A_EQUITY]
+    decision[D_CASH], decisionf[D_EQUITY] = mem[base + A_CASH], memf[base + A_EQUITY]
     for k in range(row[T_MARKETS]):
         cell, s = pair_cell(mem, base, row[T_PAIR + k]), D_SNAPSHOT + k * SNAPSHOT_WORDS
-        decisionf[s], decisionf[s + 1] = memf[cell + P_QUANTITY_F], memf[cell + P_AVERAGE]
+        decision[s], decisionf[s + 1] = mem[cell + P_QUANTITY], memf[cell + P_AVERAGE]
         settled = mem[cell + P_SETTLED] >= state[b + B_PENDING_NUMBER + k]
         decisionf[s + 2] = 0.0 if settled else statef[b + B_PENDING + k]
 
 
-@njit(**JIT)
-def fill_view(row, state, statef, b, time, decisionf, view, viewf):
-    """Show the strategy its closed candles and the snapshot."""
+@njit(**HOT)
+def fill_view(row, state, statef, b, time, memf, base, decision, decisionf, view, viewf):
+    """Show the strategy its closed candles and the snapshot, whose integers become floats here."""
     view[V_TIME], view[V_INDEX] = time, state[b + B_MARKET + BM_CLOSED] - 1
-    viewf[V_CASH], viewf[V_EQUITY] = decisionf[D_CASH], decisionf[D_EQUITY]
+    viewf[V_CASH], viewf[V_EQUITY] = decision[D_CASH] / memf[base + A_QUOTE_SCALE], decisionf[D_EQUITY]
     for k in range(row[T_MARKETS]):
         m, v, s = b + B_MARKET + k * BM_WORDS, V_MARKET + k * VM_WORDS, D_SNAPSHOT + k * SNAPSHOT_WORDS
         viewf[v + VM_OPEN], viewf[v + VM_HIGH], viewf[v + VM_LOW] = statef[m + BM_OPEN], statef[m + BM_HIGH], statef[m + BM_LOW]
         viewf[v + VM_CLOSE], viewf[v + VM_VOLUME] = statef[m + BM_CLOSE], statef[m + BM_VOLUME]
-        viewf[v + VM_QUANTITY], viewf[v + VM_AVERAGE] = decisionf[s], decisionf[s + 1]
+        from_base = memf[base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS + M_FROM_BASE]
+        viewf[v + VM_QUANTITY], viewf[v + VM_AVERAGE] = decision[s] * from_base, decisionf[s + 1]
         viewf[v + VM_PENDING] = decisionf[s + 2]
 
 
@@ -133,12 +134,12 @@ def size_signals(row, state, statef, b, memf, mem, base, count, out, outf, view,
             continue
         cell = base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS
         v = V_MARKET + k * VM_WORDS
-        held = np.int64(np.rint(viewf[v + VM_QUANTITY] / memf[cell + M_FROM_BASE]))
+        held = decision[D_SNAPSHOT + k * SNAPSHOT_WORDS]
         expires = view[V_TIME] + out[s + S_EXPIRES] * row[T_INTERVAL] if out[s + S_EXPIRES] > 0 else 0
         order = D_ORDER + orders * ORDER_WORDS
         problem = size_signal(
             mem, memf, base, cell, decision, decisionf, order, row[T_PAIR + k], kind, out[s + S_UNIT], outf[s + S_AMOUNT], outf[s + S_LIMIT],
-            outf[s + S_STOP], outf[s + S_STOP_LOSS], outf[s + S_TAKE_PROFIT], expires, viewf[v + VM_CLOSE], held, viewf[V_CASH],
+            outf[s + S_STOP], outf[s + S_STOP_LOSS], outf[s + S_TAKE_PROFIT], expires, viewf[v + VM_CLOSE], held, decision[D_CASH],
             viewf[V_EQUITY],
         )  # fmt: skip
         if problem == SIZED:
@@ -148,7 +149,7 @@ def size_signals(row, state, statef, b, memf, mem, base, count, out, outf, view,
     return orders
 
 
-@njit(**JIT)
+@njit(**HOT)
 def evaluate(
     trader, n, row, state, statef, b, address, p_self, p_values, p_previous, time, mem, memf, base, out, outf, view, viewf, decision, decisionf
 ):
@@ -156,7 +157,7 @@ def evaluate(
 
     Returns the number of orders, RAISED, BAD_MARKET or PROBLEM - problem. Slot B counts the decision and what is pending.
     """
-    fill_view(row, state, statef, b, time, decisionf, view, viewf)
+    fill_view(row, state, statef, b, time, memf, base, decision, decisionf, view, viewf)
     state[b + B_EVALUATED] += 1
     for k in range(row[T_MARKETS]):  # what the snapshot says is settled is pending no more
         if decisionf[D_SNAPSHOT + k * SNAPSHOT_WORDS + 2] == 0.0:

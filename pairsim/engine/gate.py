@@ -57,10 +57,11 @@ def _pass_on(mem, lay, decision):
 
 
 @njit(**JIT)
-def run_gate(mem, memf, lay, rings, table, held, count, budget_ns):
+def run_gate(mem, memf, lay, rings, table, held, count, marker, budget_ns):
     """Judge what the workers send until ``budget_ns`` are over; returns how many decisions are held.
 
-    held : int64[k, 64], decisions of the running slice in lockstep; the caller enlarges it when it comes back nearly full.
+    held : int64[k, 64], decisions of the running slice in lockstep; the caller enlarges it when it comes back full.
+    marker : int64[64], room for the record that ends a slice.
     """
     until = now_ns() + budget_ns
     heldf = held.view(np.float64)
@@ -88,7 +89,7 @@ def run_gate(mem, memf, lay, rings, table, held, count, budget_ns):
             if n > 0:
                 wake_producer(mem, ring)
         if lockstep and barrier > mem[H_CHECKED] and not _waiting(mem, rings):
-            _finish_slice(mem, memf, lay, table, held, heldf, count, barrier)
+            _finish_slice(mem, memf, lay, table, held, heldf, count, marker, barrier)
             count = 0
             moved = True
         if count == len(held) or now_ns() > until:
@@ -110,7 +111,7 @@ def _waiting(mem, rings):
 
 
 @njit(**JIT)
-def _finish_slice(mem, memf, lay, table, held, heldf, count, barrier):
+def _finish_slice(mem, memf, lay, table, held, heldf, count, marker, barrier):
     """Judge what was held in order of trader, pass it on, and close the slice."""
     for i in range(1, count):  # insertion sort: few, and nearly sorted where one worker holds one trader
         for j in range(i, 0, -1):
@@ -121,7 +122,6 @@ def _finish_slice(mem, memf, lay, table, held, heldf, count, barrier):
     for i in range(count):
         judge(mem, memf, lay, table, held[i], heldf[i])
         _pass_on(mem, lay, held[i])
-    marker = np.zeros(DECISION_WORDS, np.int64)
     marker[D_TRADER], marker[D_TIME] = SLICE_END, barrier
     _pass_on(mem, lay, marker)
     store_release(mem, H_CHECKED, barrier)

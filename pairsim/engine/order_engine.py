@@ -45,7 +45,9 @@ from pairsim.errors import BrokerError, StoreError
 from pairsim.market.candle import CANDLE_WORDS, KIND_SHIFT, MARKET_MASK
 from pairsim.orders import checks, matching
 from pairsim.orders.order import (
+    D_CASH,
     D_EMIT,
+    D_EQUITY,
     D_N,
     D_NUMBER,
     D_ORDER,
@@ -64,7 +66,7 @@ from pairsim.orders.order import (
     may_follow,
 )
 from pairsim.portfolio.accounting import notional_of, pair_cell
-from pairsim.portfolio.layout import ACCOUNT_WORDS, M_FROM_BASE, M_TO_QUOTE, MARKET_WORDS, P_QUANTITY
+from pairsim.portfolio.layout import A_QUOTE_SCALE, ACCOUNT_WORDS, M_FROM_BASE, M_TO_QUOTE, MARKET_WORDS, P_QUANTITY
 from pairsim.store.journal import Journal
 
 TAKE = 128  # decisions taken per callback, so that candles and timers get their turn
@@ -96,6 +98,7 @@ class OrderEngine:
         self.last_number = [0] * len(plan.traders)
         self.order_id = journal.highest["orders"]
         self.count = self.trades = self.manual = 0
+        self.quote_scale = float(self.memf[arena.portfolio + A_QUOTE_SCALE])
         self.to_book: list[list[int]] = []
         self.booked: asyncio.Task[None] | None = None
         self.slice_tasks: list[asyncio.Task[None]] = []
@@ -216,16 +219,16 @@ class OrderEngine:
                 continue
             self.count += 1
             self.order_id += 1
-            cell = self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS
+            from_base = float(self.memf[self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS + M_FROM_BASE])
             order = Order(
                 self.order_id, f"{self.journal.run}-{number}-{trader}-{j}", d[D_TIME], self.plan.symbols[market], name, _SIDES[side],
-                _TYPES[kind], units * float(self.memf[cell + M_FROM_BASE]), f[o + 4], f[o + 5], f[o + 6], f[o + 7], d[o + 8],
+                _TYPES[kind], units * from_base, f[o + 4], f[o + 5], f[o + 6], f[o + 7], d[o + 8],
                 float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]), matching.ID_STEP * self.count, pair, market, side,
                 kind, units, emit_ns=d[D_EMIT], replaces=pair != previous,
             )  # fmt: skip
             previous = pair
             s = D_SNAPSHOT + (pair - self._first_pair(trader)) * SNAPSHOT_WORDS
-            snapshot = (f[s], f[s + 1], f[s + 2], f[8], f[9], d[D_SEQUENCE])
+            snapshot = (d[s] * from_base, f[s + 1], f[s + 2], d[D_CASH] / self.quote_scale, f[D_EQUITY], d[D_SEQUENCE])
             rows.append(self._order_row(order, wall, trader, d[D_N], j, None, snapshot))
             reason = checks.REASONS[d[o + 9]]
             if not reason and self.venue is None and not (order.stop_loss != order.stop_loss and order.take_profit != order.take_profit):

@@ -1,0 +1,454 @@
+"""The engine: the handle in a notebook, a script or ``python -c`` of a run that lives in other processes.
+
+It only observes: snapshots from shared memory, history from the journal. Commands go over a socket to the host, which is tied to this
+process: when it ends, for whatever reason, everything it started ends.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from pairsim import clock, errors
+from pairsim.brokers.broker import Broker
+from pairsim.brokers.sim import SimBroker
+from pairsim.channels.memory import Memory
+from pairsim.engine import display
+from pairsim.engine.arena import H_DISPATCHED, H_FEED_TIME, H_FILLS, H_OPEN, H_ORDERS, H_STATE, H_TRADING, Arena, Sizes
+from pairsim.engine.handle import TraderHandle
+from pairsim.engine.hosting_spec import Spec
+from pairsim.engine.metrics import Metrics, measure
+from pairsim.engine.plan import make_plan
+from pairsim.engine.snapshot import Portfolio, read_portfolio
+from pairsim.engine.status import STATES, TRADINGS, RunState, Status, Trading
+from pairsim.engine.trader import Trader
+from pairsim.engine.wire import Wire, wire_pair
+from pairsim.errors import EngineDied, EngineError, InputError, PairsimError, StoreError
+from pairsim.feeds.feed import Feed, check_markets, interval_of, speed_of
+from pairsim.market.instrument import Instrument
+from pairsim.portfolio.layout import init_portfolio, portfolio_words
+from pairsim.strategies.compiler import StrategyCode
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ANSWER_SECONDS = 60.0
+_places: dict[tuple[Any, ...], "weakref.ref[Engine]"] = {}
+
+
+class Engine:
+    """A live run: traders on a feed, orders to a broker, one cash account.
+
+    Parameters
+    ----------
+    traders : one `Trader` or several; names unique.
+    feed : where candles come from, such as `RandomFeed` or `ReplayFeed`, or any object with the `Feed` protocol.
+    broker : where orders go; `SimBroker()` unless given.
+    cash : opening cash in the quote currency.
+    instruments : tick, lot and minimum of markets; an undeclared one has no tick, a lot of 1e-8 and no minimum.
+    workers : worker processes; None is one a trader, at most one a core this process may use.
+    store : file of the journal (SQLite); None keeps it in a temporary folder for the life of this object.
+
+    Raises
+    ------
+    InputError, StrategyError, FeedError, StoreError
+        What was given cannot run; the message says which value, the limit and what to do.
+
+    Examples
+    --------
+    >>> import pairsim as ps
+    >>> with ps.Engine(ps.Trader("BTC/USDT", ps.strategies.RSI()), ps.RandomFeed(seed=1, speed=None, n=1000)) as engine:
+    ...     engine.wait(10)
+    ...     print(engine.status.state)
+    finished
+    """
+
+    def __init__(
+        self,
+        traders: Trader | Sequence[Trader],
+        feed: Feed,
+        broker: Broker | SimBroker | None = None,
+        *,
+        cash: float = 100_000.0,
+        instruments: Sequence[Instrument] = (),
+        workers: int | None = None,
+        store: str | Path | None = None,
+        sizes: Sizes | None = None,
+    ) -> None:
+        self._traders = (traders,) if isinstance(traders, Trader) else tuple(traders)
+        if not self._traders or not all(isinstance(t, Trader) for t in self._traders):
+            raise InputError(f"traders={traders!r}: give a ps.Trader or a list of them")
+        if isinstance(cash, bool) or not isinstance(cash, (int, float)) or not 0 < cash < float("inf"):
+            raise InputError(f"cash={cash!r} must be a number above 0: it is what the account opens with")
+        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256):
+            raise InputError(f"workers={workers!r} must be a whole number from 1 to 256, or None")
+        self._feed, self._broker, self._cash = feed, SimBroker() if broker is None else broker, float(cash)
+        self._instruments, self._sizes = tuple(instruments), sizes or Sizes()
+        self._workers = workers or min(len(self._traders), usable_cores())
+        self._store = None if store is None else Path(store)
+        base_ns = interval_of(feed)
+        speed_of(feed)
+        self._plan = make_plan(self._traders, base_ns, self._instruments)
+        check_markets(feed, self._plan.symbols)
+        init_portfolio(
+            np.zeros(portfolio_words(len(self._plan.instruments), 0), np.int64), 0, self._plan.instruments, (), self._cash, SimBroker().costs
+        )
+        self._codes: list[StrategyCode] = list(self._plan.codes)
+        self._state = RunState.CREATED
+        self._error = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._wire: Wire | None = None
+        self._memory: Memory | None = None
+        self._mem: np.ndarray | None = None
+        self._arena: Arena | None = None
+        self._rows = self._plan.rows
+        self._version_rows: dict[tuple[int, int], np.ndarray] = {}  # where a swapped strategy keeps its state
+        self._path: Path | None = None
+        self._last: dict[str, Any] | None = None
+        self._answers: dict[int, Any] = {}
+        self._number = 0
+        self._lock = threading.Lock()
+        self._news = threading.Condition()
+        self._finalizer: weakref.finalize[Any, Engine] | None = None
+        _replace_rerun(self)
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start the run in other processes and return at once; `wait` or `status` tell when it runs."""
+        if self._state is not RunState.CREATED:
+            raise EngineError(f"this engine is {self.status.state}: an engine runs once, make a new one")
+        if sys.platform == "win32":
+            raise EngineError("live engines need Linux or macOS; on Windows run Python inside WSL2 (backtests run here)")
+        folder = _run_folder()
+        self._path = (self._store or folder / "journal.db").absolute()
+        if self._store is not None:
+            _check_store(self._path)
+        ours, theirs = wire_pair()
+        log = folder / "host.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pairsim.engine.host", str(theirs.sock.fileno()), str(os.getpid())],
+                pass_fds=[theirs.sock.fileno()], start_new_session=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            )  # fmt: skip
+        theirs.close()
+        self._log = log
+        self._wire = ours
+        self._state = RunState.STARTING
+        self._finalizer = weakref.finalize(self, _release, ours, self._process, folder)
+        spec = Spec(
+            self._traders, tuple(self._codes), self._feed, self._broker, self._cash, self._instruments, self._workers, str(self._path), self._sizes,
+            {"traders": [repr(t) for t in self._traders], "feed": repr(self._feed), "broker": repr(self._broker), "cash": self._cash},
+        )  # fmt: skip
+        ours.send(spec)
+        threading.Thread(target=_listen, args=(weakref.ref(self), ours), name="pairsim-handle", daemon=True).start()
+        return self
+
+    def stop(self, *, flatten: bool = False) -> Self:
+        """End the run in order: stop the feed, drain, expire working orders, settle; positions are kept unless ``flatten``.
+
+        Everything stays readable afterwards. Stopping again is harmless.
+        """
+        if self._state is RunState.CREATED or self._process is None:
+            self._state = RunState.STOPPED
+            return self
+        if self._process.poll() is None and self._last is None:
+            with contextlib.suppress(EngineDied):
+                self._wait_started()
+                self._last = self._ask("stop", flatten)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if self._wire is not None:
+            self._wire.close()
+        return self
+
+    def wait(self, seconds: float | None = None) -> RunState:
+        """Wait until the run is running, however long compiling takes; then ``seconds``, or until it finished or failed.
+
+        Returns the state. None waits for the end of the data.
+
+        Raises
+        ------
+        EngineError : it was never started, or could not start.
+        """
+        if self._state is RunState.CREATED:
+            raise EngineError("the engine was not started; call start() first")
+        self._wait_started()
+        while self.status.state is RunState.STARTING:
+            time.sleep(0.005)
+        deadline = None if seconds is None else clock.monotonic_ns() + int(seconds * 1e9)
+        while (state := self.status.state) in (RunState.RUNNING, RunState.PAUSED):
+            left = 0.02 if deadline is None else (deadline - clock.monotonic_ns()) / 1e9
+            if left <= 0:
+                break
+            time.sleep(min(left, 0.02))
+        return state
+
+    def __enter__(self) -> Self:
+        return self.start() if self._state is RunState.CREATED else self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    # -- what is going on --------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """State, trading and the main counters, from shared memory."""
+        mem = self._mem
+        if mem is None:
+            return Status(self._state, Trading.ACTIVE, 0, 0, 0, 0, 0, self._error)
+        state = STATES[int(mem[H_STATE])]
+        error = self._error
+        if self._died() and state not in (RunState.STOPPED, RunState.FAILED):
+            state, error = RunState.FAILED, error or self._death()
+        return Status(
+            state, TRADINGS[int(mem[H_TRADING])], int(mem[H_FEED_TIME]), int(mem[H_DISPATCHED]), int(mem[H_ORDERS]), int(mem[H_FILLS]),
+            int(mem[H_OPEN]), error,
+        )  # fmt: skip
+
+    @property
+    def portfolio(self) -> Portfolio:
+        """Cash, equity and positions at one moment."""
+        if self._mem is None or self._arena is None:
+            return Portfolio(self._cash, self._cash, self._plan)
+        return read_portfolio(self._mem, self._arena, self._plan)
+
+    @property
+    def orders(self) -> "pl.DataFrame":
+        """Every order, newest last; see the README for the columns."""
+        return self._reader().orders()
+
+    @property
+    def fills(self) -> "pl.DataFrame":
+        """Every fill, newest last."""
+        return self._reader().fills()
+
+    @property
+    def equity(self) -> "pl.DataFrame":
+        """Equity over feed time: at each slice in lockstep, else at fills and ten times a second."""
+        return self._reader().equity()
+
+    @property
+    def metrics(self) -> Metrics:
+        """Candles, channels and latencies."""
+        told = self._last
+        if told is None and self._mem is not None and not self._died():
+            told = self._ask("metrics")
+        return measure(self._mem, self._arena, self._rows, told)
+
+    @property
+    def traders(self) -> tuple[TraderHandle, ...]:
+        """A handle a trader."""
+        return tuple(TraderHandle(self, t) for t in range(len(self._traders)))
+
+    def __getitem__(self, name: str) -> TraderHandle:
+        for t, trader in enumerate(self._traders):
+            if trader.name == name:
+                return TraderHandle(self, t)
+        raise InputError(f"no trader is called {name!r}; this engine has {', '.join(repr(t.name) for t in self._traders)}")
+
+    def __iter__(self) -> Any:
+        raise TypeError("an engine is not iterable; use engine.traders")
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [t.name for t in self._traders]
+
+    # -- commands ----------------------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Hold the feed; orders under way go on."""
+        self._ask("pause")
+
+    def resume(self) -> None:
+        """Let the feed go on."""
+        self._ask("resume")
+
+    def halt(self) -> int:
+        """Kill switch: cancel every working order and let none pass until `unhalt`. Returns how many were canceled."""
+        return int(self._ask("halt"))
+
+    def unhalt(self) -> None:
+        """Let orders pass again."""
+        self._ask("unhalt")
+
+    def flatten(self) -> int:
+        """Send a market order against every position. Returns how many."""
+        return int(self._ask("flatten"))
+
+    # -- talking to the host -----------------------------------------------------------------------------------------
+
+    def _wait_started(self) -> None:
+        with self._news:
+            self._news.wait_for(lambda: self._mem is not None or self._error != "" or self._died(), None)
+        if self._mem is None:
+            raise _error_of(self._error or self._death())
+
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        if self._state is RunState.CREATED:
+            raise EngineError(f"{name} needs a running engine; call start() first")
+        if self._last is not None:
+            raise EngineError(f"{name} needs a running engine; this one is {self.status.state}")
+        self._wait_started()
+        assert self._wire is not None
+        with self._lock:
+            self._number += 1
+            number = self._number
+            try:
+                self._wire.send((number, name, arguments))
+            except OSError:
+                raise EngineDied(self._death()) from None
+        with self._news:
+            if not self._news.wait_for(lambda: number in self._answers or self._died(), ANSWER_SECONDS):
+                raise EngineError(f"the host did not answer {name!r} within {ANSWER_SECONDS:g} s; its log is {self._log}")
+            if number not in self._answers:
+                raise EngineDied(self._death())
+            what, value, text = self._answers.pop(number)
+        if what == "error":
+            raise getattr(errors, value, EngineError)(text)
+        return value
+
+    def _died(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def _death(self) -> str:
+        code = self._process.poll() if self._process is not None else None
+        tail = ""
+        with contextlib.suppress(OSError):
+            tail = self._log.read_text(errors="replace").strip()[-500:]
+        return f"the host process has ended (exit status {code}); what was journalled is kept" + (f". It said: {tail}" if tail else "")
+
+    def _failures(self) -> dict[int, tuple[str, str]]:
+        """Message and traceback of the traders that failed, by index."""
+        if self._last is not None:
+            return dict(self._last.get("health", {}))
+        with contextlib.suppress(EngineError):
+            return dict(self._ask("health"))
+        return {}
+
+    def _reader(self) -> Any:
+        from pairsim.store.reader import Reader
+
+        if self._path is None:
+            raise EngineError("the engine was not started: there are no orders yet; call start()")
+        self._wait_started()
+        return Reader(self._path)
+
+    def __repr__(self) -> str:
+        return display.text(self)
+
+    def _repr_html_(self) -> str:
+        return display.html(self)
+
+
+def _listen(handle: "weakref.ref[Engine]", wire: Wire) -> None:
+    """Receive what the host says, without keeping the engine alive."""
+    while True:
+        try:
+            message = wire.receive()
+        except (EOFError, OSError, ValueError):
+            message = None
+        engine = handle()
+        if engine is None:
+            return
+        with engine._news:
+            if message is None:
+                if engine._process is not None:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        engine._process.wait(2)
+                engine._news.notify_all()
+                return
+            if message[0] == "started":
+                _, arena, rows, _, _, path, run = message
+                memory = Memory.attach(wire.take_fds()[0])
+                engine._memory, engine._arena, engine._rows, engine._path = memory, arena, rows, Path(path)
+                engine._run = run
+                engine._mem = memory.words
+            elif message[0] == "refused":
+                _, kind, text, trace = message
+                engine._error = f"{kind}: {text}"
+                engine._state = RunState.FAILED
+            else:
+                engine._answers[message[0]] = message[1:]
+            engine._news.notify_all()
+        del engine
+
+
+def _error_of(text: str) -> PairsimError:
+    kind, _, rest = text.partition(": ")
+    found = getattr(errors, kind, None)
+    return found(rest) if isinstance(found, type) and issubclass(found, PairsimError) else EngineError(text)
+
+
+def _release(wire: Wire, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    """The handle has gone: so goes the run, and its temporary folder."""
+    wire.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(2)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_folder() -> Path:
+    """A folder for this run; those of processes that have gone are removed."""
+    root = Path(tempfile.gettempdir())
+    for old in root.glob("pairsim-run-*-*"):
+        pid = old.name.split("-")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"pairsim-run-{os.getpid()}-"))
+
+
+def _check_store(path: Path) -> None:
+    """Refuse a store that another engine has open now, in the caller's own process, where the error belongs."""
+    from pairsim.store.location import check_location
+    from pairsim.store.lock import StoreLock
+
+    try:
+        StoreLock.acquire(check_location(path)).release()
+    except OSError as error:
+        raise StoreError(f"store {path} cannot be opened: {error}") from None
+
+
+def usable_cores() -> int:
+    """Cores this process may use: its affinity and the quota of its cgroup."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def _replace_rerun(engine: Engine) -> None:
+    """In a notebook, running the cell that makes an engine again stops the one it made before."""
+    if "IPython" not in sys.modules:
+        return
+    from IPython import get_ipython  # type: ignore[attr-defined]
+
+    if get_ipython() is None:
+        return
+    frame = sys._getframe(2)
+    key = (frame.f_code.co_filename, frame.f_lineno, tuple(t.name for t in engine._traders))
+    before = _places.get(key)
+    old = before() if before is not None else None
+    if old is not None and old.status.state in (RunState.STARTING, RunState.RUNNING, RunState.PAUSED, RunState.FINISHED):
+        old.stop()
+    _places[key] = weakref.ref(engine)

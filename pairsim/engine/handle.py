@@ -1,0 +1,117 @@
+"""The handle of one trader of a running engine: tune, swap, pause, resume, health."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pairsim.engine import display
+from pairsim.engine.layout import (
+    A_CLOSES,
+    A_VERSION,
+    B_ERRORS,
+    B_EVALUATED,
+    B_NUMBER,
+    B_SKIPPED,
+    B_STATUS,
+    T_A,
+    T_A_WORDS,
+    T_B,
+    T_B_WORDS,
+    T_COMMIT,
+)
+from pairsim.engine.status import Health
+from pairsim.errors import InputError
+from pairsim.strategies.compiler import StrategyCode, prepare
+from pairsim.strategies.strategy import Strategy, retuned
+
+if TYPE_CHECKING:
+    from pairsim.engine.engine import Engine
+
+_STATES = ("active", "paused", "failed")
+
+
+class TraderHandle:
+    """One trader of an engine, ``engine[name]``."""
+
+    def __init__(self, engine: "Engine", index: int) -> None:
+        self._engine, self._index = engine, index
+
+    @property
+    def name(self) -> str:
+        """Its name: the market unless it was given another."""
+        return self._engine._traders[self._index].name
+
+    @property
+    def markets(self) -> tuple[str, ...]:
+        """Its markets."""
+        return self._engine._traders[self._index].markets
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy as it was last given, parameters included."""
+        return self._engine._codes[self._index].strategy
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the strategy runs as machine code; the strategy's repr says why not."""
+        return self._engine._codes[self._index].compiled
+
+    def tune(self, **params: float) -> None:
+        """Set parameters from the next candle on; those that indicators depend on are warmed up again from history.
+
+        Raises
+        ------
+        StrategyError : an unknown parameter, or a value outside its limits; nothing has changed then.
+        """
+        if not params:
+            raise InputError(f"tune() was given nothing; give parameters of {self.strategy!r}")
+        code = prepare(retuned(self.strategy, **params))
+        self._changed(self._engine._ask("tune", self._index, code, params), code)
+
+    def swap(self, strategy: Strategy) -> None:
+        """Trade by another strategy from the next candle on; the position and states of the same name are kept."""
+        if isinstance(strategy, type) or not isinstance(strategy, Strategy):
+            raise InputError(f"swap({strategy!r}): pass an instance of a ps.Strategy, such as MyStrategy()")
+        if strategy.markets != len(self.markets):
+            raise InputError(f"{strategy!r} trades {strategy.markets} market(s), trader {self.name!r} has {len(self.markets)}")
+        code = prepare(strategy)
+        self._changed(self._engine._ask("swap", self._index, code), code)
+
+    def _changed(self, version: "tuple[int, np.ndarray] | None", code: StrategyCode) -> None:
+        if version is not None:
+            self._engine._version_rows[self._index, version[0]] = version[1]
+        self._engine._codes[self._index] = code
+
+    def pause(self) -> None:
+        """Silence it: its indicators go on, it emits nothing."""
+        self._engine._ask("trader", self._index, "pause")
+
+    def resume(self) -> None:
+        """Let it decide again, after a pause or after a failure."""
+        self._engine._ask("trader", self._index, "resume")
+
+    @property
+    def health(self) -> Health:
+        """Counters and state from shared memory; message and traceback of a failure."""
+        engine = self._engine
+        mem = engine._mem
+        if mem is None:
+            return Health("active", 0, 0, 0, 0)
+        row = engine._rows[self._index]
+        n = int(mem[row[T_COMMIT]])
+        a = int(row[T_A]) + (n & 1) * int(row[T_A_WORDS])
+        told = engine._failures()
+        message, trace = told.get(self._index, ("", ""))
+        if mem[a + A_VERSION] != 0:
+            row = engine._version_rows.get((self._index, int(mem[a + A_VERSION])), row)
+        b = int(row[T_B]) + (int(mem[a + A_CLOSES]) & 1) * int(row[T_B_WORDS])
+        return Health(
+            _STATES[int(mem[b + B_STATUS])], int(mem[b + B_EVALUATED]), int(mem[b + B_NUMBER]), int(mem[b + B_SKIPPED]), int(mem[b + B_ERRORS]),
+            message, trace,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"{self._engine._traders[self._index]!r}: {self.health}"
+
+    def _repr_html_(self) -> str:
+        return display.trader_html(self)

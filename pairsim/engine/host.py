@@ -1,0 +1,39 @@
+"""The host process of a run: forks the zygote, makes the shared memory, runs feed, gate, order engine and journal, supervises.
+
+``python -m pairsim.engine.host FD CALLER`` is started by an engine; FD is its end of the control socket, CALLER the process that must be
+alive. The main thread only waits for messages and for deaths; it decides nothing about trading.
+"""
+
+import os
+import signal
+import sys
+
+from pairsim.engine.wire import Wire, wire_pair
+
+
+def main() -> None:
+    """Entry point. The zygote is forked before anything else is imported: this process has one thread then."""
+    import socket
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    fd, caller = int(sys.argv[1]), int(sys.argv[2])
+    ours, theirs = wire_pair()
+    host = os.getpid()
+    if os.fork() == 0:
+        from pairsim.engine.zygote import zygote_main
+
+        ours.close()
+        os.close(fd)
+        zygote_main(theirs, host)
+    theirs.close()
+    wire = Wire(socket.socket(fileno=fd))
+    import setproctitle
+
+    setproctitle.setproctitle("pairsim-host")
+    from pairsim.engine.hosting import Host
+
+    Host(wire, ours, caller).run()
+
+
+if __name__ == "__main__":
+    main()

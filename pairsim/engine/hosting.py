@@ -1,0 +1,495 @@
+"""What a host does once it is a process: sets a run up, answers the engine, replaces workers that died, ends in order."""
+
+import contextlib
+import os
+import select
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pairsim import clock
+from pairsim.brokers.broker import Broker
+from pairsim.brokers.sim import SimBroker
+from pairsim.channels.memory import Memory
+from pairsim.channels.ring import ring_stats
+from pairsim.channels.waiting import Doorbell
+from pairsim.engine.arena import (
+    BOARD_CLOSE,
+    BOARD_NUMBER,
+    BOARD_WORDS,
+    H_FEED_TIME,
+    H_STATE,
+    H_TRADING,
+    Sizes,
+    init_arena,
+    init_trader,
+    plan_arena,
+)
+from pairsim.engine.feed_thread import FeedThread
+from pairsim.engine.gate import G_BOARD, G_FD, G_LOCKSTEP, G_PORTFOLIO, G_RING, GATE_WORDS, run_gate
+from pairsim.engine.hosting_spec import Spec
+from pairsim.engine.layout import T_INDICATOR, T_INDICATORS, T_INTERVAL, T_LOCKSTEP, T_MARKET, T_MARKETS, T_OUTPUTS
+from pairsim.engine.order_engine import OrderEngine
+from pairsim.engine.plan import make_plan
+from pairsim.engine.status import STATES, RunState
+from pairsim.engine.swapping import Swapper
+from pairsim.engine.trader import Trader
+from pairsim.engine.wire import Wire, wire_pair
+from pairsim.engine.worker import Setup, Version
+from pairsim.engine.worker_loop import PAUSE, RESUME
+from pairsim.engine.zygote import EXITED, FORK, READY
+from pairsim.errors import EngineError, PairsimError
+from pairsim.feeds.feed import Feed, interval_of, is_lockstep
+from pairsim.market.instrument import Instrument
+from pairsim.orders import matching
+from pairsim.orders.checks import ACTIVE, HALT, reservation_words
+from pairsim.orders.order import DECISION_WORDS, Status
+from pairsim.portfolio.layout import Costs, init_portfolio
+from pairsim.store.journal import Journal
+from pairsim.strategies.compiler import StrategyCode
+
+GATE_BUDGET_NS = 200_000_000
+QUICK_DEATHS, QUICK_SECONDS = 20, 2.0  # a worker that dies so often without handling a record will not recover
+
+
+def assign_workers(codes: tuple[StrategyCode, ...], workers: int) -> list[int]:
+    """Which worker each trader lives in: compiled ones spread over the first, plain ones over workers of their own."""
+    compiled = min(workers, sum(c.compiled for c in codes))
+    plain = min(workers, sum(not c.compiled for c in codes))
+    seen = [0, 0]
+    out = []
+    for code in codes:
+        kind = 0 if code.compiled else 1
+        out.append(seen[0] % compiled if code.compiled else compiled + seen[1] % plain)
+        seen[kind] += 1
+    return out
+
+
+class Host:
+    """One run."""
+
+    def __init__(self, wire: Wire, zygote: Wire, caller: int) -> None:
+        self.wire, self.zygote, self.caller = wire, zygote, caller
+        self.workers: list[Wire | None] = []
+        self.pids: dict[int, int] = {}
+        self.forked_ns: dict[int, int] = {}
+        self.replaced: list[float] = []
+        self.deaths: dict[int, list[float]] = {}
+        self.ready: set[int] = set()
+        self.health: dict[int, tuple[str, str]] = {}
+        self.error = ""
+        self.restarts = 0
+        self._notices = os.pipe()
+        self._notes: list[tuple[str, str]] = []
+        self._caller_fd = _watch(caller)
+        self._stopping = False
+
+    def run(self) -> None:
+        """Serve until told to stop or until the caller has gone."""
+        try:
+            spec: Spec = self.wire.receive(120.0)
+            self._set_up(spec)
+        except EOFError:
+            os._exit(0)
+        except Exception as error:
+            self._refuse(error)
+            os._exit(1)
+        try:
+            while True:
+                self._turn()
+        except EOFError:
+            pass
+        except Exception as error:
+            print(f"pairsim-host: {traceback.format_exc()}", file=sys.stderr, flush=True)
+            self.fail(f"{type(error).__name__}: {error}")
+        finally:
+            os._exit(0)
+
+    def _refuse(self, error: Exception) -> None:
+        try:
+            self.wire.send(("refused", type(error).__name__, str(error), traceback.format_exc()))
+        except OSError:
+            pass
+
+    # -- setting up --------------------------------------------------------------------------------------------------
+
+    def _set_up(self, spec: Spec) -> None:
+        self.spec = spec
+        base_ns = interval_of(spec.feed)
+        self.lockstep = is_lockstep(spec.feed)
+        self.plan = plan = make_plan(spec.traders, base_ns, spec.instruments, spec.codes)
+        plan.rows[:, T_LOCKSTEP] = int(self.lockstep)
+        self.worker_of = assign_workers(spec.codes, spec.workers)
+        count = max(self.worker_of) + 1
+        keys = tuple(sorted({(int(r[T_MARKET + k]), int(r[T_INTERVAL])) for r in plan.rows for k in range(int(r[T_MARKETS]))}))
+        self.arena = arena = plan_arena(plan, count, spec.sizes, keys)
+        self.memory = Memory.create(arena.words)
+        self.mem = mem = self.memory.words
+        init_arena(mem, arena)
+        costs = broker_costs(spec.broker)
+        init_portfolio(mem, arena.portfolio, plan.instruments, plan.pairs, spec.cash, costs)
+        mem[arena.board + BOARD_NUMBER : arena.board + arena.markets * BOARD_WORDS : BOARD_WORDS] = -1
+        self.memory.floats[arena.board + BOARD_CLOSE : arena.board + arena.markets * BOARD_WORDS : BOARD_WORDS] = np.nan
+        for row, code in zip(plan.rows, plan.codes, strict=True):
+            states = np.concatenate([*(i.initial_state() for _, i in code.indicators), np.zeros(0)])
+            init_trader(mem, row, code.initial_record(), states, int(row[T_OUTPUTS]))
+        self.versions = {t: [self._first_version(t)] for t in range(len(plan.traders))}
+        self.journal = Journal.open(spec.store, run=spec.config)
+        self._describe()
+        self.bell = Doorbell()
+        self.orders = OrderEngine(mem, arena, plan, spec.broker, self.journal, self.bell, self.lockstep)
+        self.orders.on_error = lambda message: self._note("orders", message)
+        self.feed = FeedThread(mem, arena, plan, spec.feed, self.worker_of, self.bell, lambda reason: self._note("feed", reason))
+        self.swapper = Swapper(self)
+        self.wire.send(("started", arena, plan.rows, plan.pairs, plan.instruments, str(self.journal.path), self.journal.run), (self.memory.fd,))
+        self._set_state(RunState.STARTING)
+        self.workers = [None] * count
+        for w in range(count):
+            self._fork(w)
+        self._warm_host()
+        while len(self.ready) < count:
+            self._turn()
+        self.orders.thread.start()
+        threading.Thread(target=self._gate, name="pairsim-gate", daemon=True).start()
+        self._set_state(RunState.RUNNING)
+        self.feed.thread.start()
+
+    def _first_version(self, t: int) -> Version:
+        row = self.plan.rows[t]
+        first, count = int(row[T_INDICATOR]), int(row[T_INDICATORS])
+        indicators = self.plan.indicators[first : first + count].copy()
+        start = int(indicators[0, 1]) if count else 0
+        sizes = [len(np.atleast_1d(i.constants)) for _, i in self.plan.codes[t].indicators]
+        constants = self.plan.constants[start : start + sum(sizes)]
+        indicators[:, 1] -= start
+        return Version(t, 0, row.copy(), self.plan.codes[t], indicators.tolist(), constants.copy())
+
+    def _describe(self) -> None:
+        """The tables that give names to the journal's numbers."""
+        self.journal.append(
+            "markets",
+            [(m, i.symbol, i.base_scale, i.quote_scale, i.tick_size, i.lot_size, i.minimum_notional) for m, i in enumerate(self.plan.instruments)],
+        )
+        self.journal.append(
+            "traders", [(t, x.name, repr(x.strategy), int(self.plan.rows[t, T_INTERVAL])) for t, x in enumerate(self.plan.traders)]
+        )
+
+    def _warm_host(self) -> None:
+        """Load the kernels of this process while the workers begin."""
+        from pairsim.engine import warming
+
+        warming.warm_host()
+
+    # -- the gate ----------------------------------------------------------------------------------------------------
+
+    def _gate(self) -> None:
+        lay = np.zeros(GATE_WORDS, np.int64)
+        lay[G_PORTFOLIO], lay[G_BOARD], lay[G_RING] = self.arena.portfolio, self.arena.board, self.arena.gate_ring
+        lay[G_FD], lay[G_LOCKSTEP] = self.bell.write_fd, int(self.lockstep)
+        rings = np.array(self.arena.order_rings, np.int64)
+        table = np.zeros(reservation_words(len(self.plan.pairs) + 64), np.int64)
+        held = np.zeros((max(128, len(self.plan.traders)), DECISION_WORDS), np.int64)
+        marker = np.zeros(DECISION_WORDS, np.int64)
+        count = 0
+        try:
+            while not self._stopping:
+                count = run_gate(self.mem, self.memory.floats, lay, rings, table, held, count, marker, GATE_BUDGET_NS)
+                if count == len(held):
+                    held = np.concatenate([held, np.zeros_like(held)])
+        except Exception as error:
+            self._note("gate", f"{type(error).__name__}: {error}")
+
+    # -- messages and deaths -----------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        wires = [w for w in self.workers if w is not None]
+        ready, _, _ = select.select([self.wire, self.zygote, self._notices[0], *self._caller_fd, *wires], [], [], 0.5)
+        if self._caller_fd and self._caller_fd[0] in ready or not _alive(self.caller):
+            raise EOFError
+        if self._notices[0] in ready:
+            os.read(self._notices[0], 4096)
+            notes, self._notes = self._notes, []
+            for source, text in notes:
+                self._on_note(source, text)
+        if self.zygote in ready:
+            for message in self.zygote.poll():
+                self._on_zygote(message)
+        for w, wire in enumerate(self.workers):
+            if wire is not None and wire in ready:
+                self._on_worker(w, wire)
+        if self.wire in ready:
+            for number, name, arguments in self.wire.poll():
+                self._answer(number, name, arguments)
+
+    def _note(self, source: str, text: str) -> None:
+        """From any thread: tell the main thread."""
+        self._notes.append((source, text))
+        os.write(self._notices[1], b"!")
+
+    def _on_note(self, source: str, text: str) -> None:
+        if source == "feed" and text == "":
+            threading.Thread(target=self._finish, name="pairsim-finish", daemon=True).start()
+        elif source == "finished":
+            if self.state is not RunState.STOPPED and self.state is not RunState.FAILED:
+                self._set_state(RunState.FINISHED)
+        elif source == "feed" and text == "stopped":
+            pass
+        elif source in ("feed", "gate"):
+            self.fail(f"{source}: {text}")
+        else:
+            self.error = self.error or f"{source}: {text}"
+            self._journal_health(None, source, text, None)
+
+    def _on_zygote(self, message: tuple[Any, ...]) -> None:
+        if message[0] == FORK:
+            _, index, pid = message
+            self.pids[pid] = index
+        elif message[0] == EXITED:
+            _, pid, status = message
+            index = self.pids.pop(pid, None)
+            if index is not None and not self._stopping:
+                self._replace(index, status)
+        else:
+            assert message[0] == READY
+
+    def _on_worker(self, index: int, wire: Wire) -> None:
+        try:
+            messages = wire.poll()
+        except (EOFError, ConnectionResetError):
+            return  # the zygote will report it
+        for message in messages:
+            if message[0] == "ready":
+                self.ready.add(index)
+                if index in self.forked_ns:
+                    self.replaced.append((clock.monotonic_ns() - self.forked_ns.pop(index)) / 1e6)
+            elif message[0] == "failed":
+                _, trader, moment, text, trace = message
+                self.health[trader] = (text, trace)
+                self._journal_health(trader, "failed", text, trace, moment)
+
+    def _journal_health(self, trader: int | None, kind: str, text: str, trace: str | None, moment: int = 0) -> None:
+        if self.journal.failed is None:
+            self.journal.append("health", [(moment or int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, text, trace)])
+
+    def _fork(self, index: int) -> None:
+        ours, theirs = wire_pair()
+        versions = tuple(v for t, w in enumerate(self.worker_of) if w == index for v in self.versions[t])
+        self.zygote.send((FORK, index), (self.memory.fd, theirs.sock.fileno()))
+        theirs.close()
+        self.workers[index] = ours
+        with contextlib.suppress(OSError):  # it died at once: the zygote will say so
+            ours.send(Setup(self.arena, len(self.plan.traders), self.arena.markets, versions, self.lockstep))
+
+    def _replace(self, index: int, status: int) -> None:
+        """A worker died: another one takes its ring and its traders' state over where they stand."""
+        self.restarts += 1
+        now = clock.monotonic_ns()
+        recent = [t for t in self.deaths.get(index, []) if now - t < QUICK_SECONDS * 1e9]
+        self.deaths[index] = [*recent, now]
+        if len(recent) >= QUICK_DEATHS and status != -9:
+            self.fail(f"worker {index} died {len(recent) + 1} times within {QUICK_SECONDS:g} s (exit status {status}); look at its strategies")
+            return
+        old = self.workers[index]
+        if old is not None:
+            old.close()
+        self.workers[index] = None
+        self.forked_ns[index] = now
+        self._journal_health(None, "worker", f"worker {index} died with status {status} and was replaced", None)
+        self._fork(index)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> RunState:
+        """The state as everybody sees it."""
+        return STATES[int(self.mem[H_STATE])]
+
+    def _set_state(self, state: RunState) -> None:
+        self.mem[H_STATE] = STATES.index(state)
+
+    def fail(self, message: str) -> None:
+        """The run cannot go on: trading halts, everything stays readable."""
+        self.error = self.error or message
+        self.mem[H_TRADING] = HALT
+        self._set_state(RunState.FAILED)
+        self._journal_health(None, "host", message, None)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """The data ended: orders under way settle, those nothing can match any more expire."""
+        try:
+            self._settle_orders(Status.EXPIRED, matching.END_OF_DATA)
+            self._note("finished", "")
+        except Exception as error:
+            self._note("gate", f"{type(error).__name__}: {error}")
+
+    def _settle_orders(self, status: Status, reason: int) -> None:
+        self._quiet()
+        self.orders.call(lambda: self.orders.end_all(status, reason)).result(30)
+        self.orders.call(self.orders.drained).result(30)
+        self.journal.flush()
+
+    def _quiet(self, timeout: float = 10.0) -> None:
+        """Wait until no decision is on its way from the workers to the order engine."""
+        deadline = clock.monotonic_ns() + int(timeout * 1e9)
+        rings = [*self.arena.order_rings, self.arena.gate_ring, self.arena.broker_ring, *self.arena.candle_rings]
+        while any(ring_stats(self.mem, r)["depth"] for r in rings) and clock.monotonic_ns() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.002)  # the gate may hold one it has popped and not yet passed on
+        self.orders.call(self.orders.drained).result(timeout)
+
+    # -- answers -----------------------------------------------------------------------------------------------------
+
+    def _answer(self, number: int, name: str, arguments: tuple[Any, ...]) -> None:
+        handler: Callable[..., Any] = getattr(self, f"do_{name}")
+        try:
+            value = handler(*arguments)
+        except PairsimError as error:
+            self.wire.send((number, "error", type(error).__name__, str(error)))
+            return
+        except Exception as error:
+            self.wire.send((number, "error", "EngineError", f"{type(error).__name__}: {error}"))
+            return
+        self.wire.send((number, "ok", value, None))
+        if name == "stop":
+            raise EOFError
+
+    def _must_run(self) -> None:
+        if self.state not in (RunState.RUNNING, RunState.PAUSED, RunState.FINISHED):
+            raise EngineError(f"the run is {self.state}" + (f" ({self.error})" if self.error else ""))
+
+    def do_pause(self) -> None:
+        """Stop taking candles from the feed."""
+        self._must_run()
+        if self.state is RunState.RUNNING:
+            self.feed.paused = True
+            self._set_state(RunState.PAUSED)
+
+    def do_resume(self) -> None:
+        """Go on where `do_pause` stopped."""
+        self._must_run()
+        self.feed.paused = False
+        if self.state is RunState.PAUSED:
+            self._set_state(RunState.RUNNING)
+
+    def do_halt(self) -> int:
+        """Latch the kill switch and take every working order out; returns how many there were."""
+        self.mem[H_TRADING] = HALT
+        return int(self.orders.call(lambda: self.orders.end_all(Status.CANCELED, matching.HALTED)).result(10))
+
+    def do_unhalt(self) -> None:
+        """Let orders pass again."""
+        if self.orders.error:
+            raise EngineError(f"trading cannot go on: {self.orders.error}")
+        self.mem[H_TRADING] = ACTIVE
+
+    def do_flatten(self) -> int:
+        """A market order against every position; returns how many."""
+        self._must_run()
+        return int(self.orders.call(self.orders.flatten).result(10))
+
+    def do_trader(self, trader: int, what: str) -> None:
+        """Pause or resume one trader."""
+        self._must_run()
+        kind = PAUSE if what == "pause" else RESUME
+        sequence = self.feed.call(lambda: self.feed.send_control(trader, kind)).result(10)
+        if what == "resume":
+            self.health.pop(trader, None)
+        self._journal_control(sequence, trader, what, "{}")
+
+    def do_tune(self, trader: int, code: StrategyCode, values: dict[str, float]) -> tuple[int, np.ndarray] | None:
+        """New parameters for a trader."""
+        self._must_run()
+        return self.swapper.tune(trader, code, values)
+
+    def do_swap(self, trader: int, code: StrategyCode) -> tuple[int, np.ndarray]:
+        """A new strategy for a trader."""
+        self._must_run()
+        return self.swapper.swap(trader, code)
+
+    def _journal_control(self, sequence: int, trader: int | None, kind: str, payload: str) -> None:
+        self.journal.append("controls", [(sequence, int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, payload)])
+
+    def do_health(self) -> dict[int, tuple[str, str]]:
+        """Message and traceback of the traders that failed."""
+        return dict(self.health)
+
+    def do_strategies(self) -> list[StrategyCode]:
+        """The strategy each trader runs now."""
+        return [v[-1].code for v in self.versions.values()]
+
+    def do_metrics(self) -> dict[str, Any]:
+        """Latencies and what only this process knows; the counters are in shared memory."""
+        orders = self.orders
+        return {
+            "tick_to_order": list(orders.tick_to_order),
+            "order_to_durable": list(orders.order_to_durable),
+            "order_to_fill": list(orders.order_to_fill),
+            "journal": self.journal.stats(),
+            "restarts": self.restarts,
+            "replaced_ms": list(self.replaced),
+            "error": self.error or orders.error,
+            "quarantined": self.feed.quarantine.rows,
+        }
+
+    def do_stop(self, flatten: bool) -> dict[str, Any]:
+        """End in order: flatten if asked, stop the feed, drain, settle, close the journal."""
+        if flatten and self.state in (RunState.RUNNING, RunState.PAUSED):
+            self.feed.paused = False
+            self._flat(10.0)
+        failed = self.state is RunState.FAILED
+        self.feed.stop()
+        if not failed and not self.orders.error:
+            self._settle_orders(Status.EXPIRED, matching.END_OF_DATA)
+        last = self.do_metrics()
+        last["health"] = self.do_health()
+        self._stopping = True
+        self.orders.stop()
+        if self.journal.failed is None:
+            self.journal.close()
+        if not failed:
+            self._set_state(RunState.STOPPED)
+        return last
+
+    def _flat(self, timeout: float) -> None:
+        """Close every position and wait for the fills."""
+        self.mem[H_TRADING] = HALT
+        self._quiet(2.0)
+        self.orders.call(lambda: self.orders.end_all(Status.CANCELED, matching.STOPPED)).result(10)
+        count = self.orders.call(self.orders.flatten).result(10)
+        deadline = clock.monotonic_ns() + int(timeout * 1e9)
+        while count and self.orders.live and clock.monotonic_ns() < deadline:
+            time.sleep(0.01)
+
+
+def broker_costs(broker: Broker | SimBroker) -> Costs:
+    """What sizes and checks assume of a broker."""
+    if isinstance(broker, SimBroker):
+        return broker.costs
+    fee = float(getattr(broker, "fee_bps", 0.0))
+    return Costs(fee, fee, float(getattr(broker, "slippage_bps", 0.0)), bool(getattr(broker, "short", False)))
+
+
+def _watch(caller: int) -> list[int]:
+    """A descriptor that becomes readable when the caller has gone; none where there is no pidfd."""
+    try:
+        return [os.pidfd_open(caller)]
+    except (AttributeError, OSError):
+        return []
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

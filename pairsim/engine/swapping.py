@@ -1,0 +1,107 @@
+"""Tune and swap: how a running trader gets new parameters or a new strategy, between two candles.
+
+A parameter that no indicator depends on is one word written by a TUNE record. Anything else is a new version: its state is laid out in the
+spare part of the arena, its code is sent to the worker, and the SWAP record says from which candle on it counts.
+"""
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pairsim import clock
+from pairsim.engine.arena import LINE
+from pairsim.engine.layout import A_VERSION, T_A, T_A_WORDS, T_B, T_B_WORDS, T_COMMIT, T_INDICATOR, T_INDICATORS, T_LOCKSTEP, T_WINDOW
+from pairsim.engine.plan import describe_indicators, fill_row
+from pairsim.engine.trader import Trader
+from pairsim.engine.worker import Version
+from pairsim.engine.worker_loop import SWAP, TUNE
+from pairsim.errors import EngineError
+from pairsim.strategies.compiler import StrategyCode
+
+if TYPE_CHECKING:
+    from pairsim.engine.hosting import Host
+
+
+class Swapper:
+    """Makes versions; used by the host's main thread only."""
+
+    def __init__(self, host: "Host") -> None:
+        self.host = host
+        self.spare = host.arena.spare
+
+    def tune(self, trader: int, code: StrategyCode, values: dict[str, float]) -> tuple[int, np.ndarray] | None:
+        """``code`` is the strategy with the new values; without effect on indicators they are written where they stand."""
+        host = self.host
+        running = host.versions[trader][-1].code
+        if code.indicators != running.indicators or code.record != running.record or code.key != running.key:
+            return self.swap(trader, code, kind="tune", values=values)
+        record = code.initial_record()
+        for name in values:
+            assert code.record.fields is not None
+            word = code.record.fields[name][1] // 8
+            value = int(record[word])
+            sequence = host.feed.call(lambda w=word, v=value: host.feed.send_control(trader, TUNE, w, v)).result(10)  # type: ignore[misc]
+            host._journal_control(sequence, trader, "tune", json.dumps({name: float(values[name])}))
+        newest = host.versions[trader][-1]
+        host.versions[trader][-1] = Version(
+            trader, newest.version, newest.row, code, newest.indicators, newest.constants, newest.history
+        )
+        return None
+
+    def swap(
+        self, trader: int, code: StrategyCode, *, kind: str = "swap", values: dict[str, float] | None = None
+    ) -> tuple[int, np.ndarray]:
+        """Give the trader a new strategy from the next candle on; returns its version and row."""
+        host = self.host
+        self._await_newest(trader)
+        was = host.plan.traders[trader]
+        row = host.plan.rows[trader].copy()
+        new = Trader(was.markets, code.strategy, every=was.every_ns, name=was.name)
+        fill_row(row, new, code, host.plan.base_ns, 0)
+        row[T_LOCKSTEP] = int(host.lockstep)
+        constants: list[np.ndarray] = []
+        indicators = describe_indicators(code, constants)
+        row[T_INDICATOR], row[T_INDICATORS] = 0, len(indicators)
+        windows = sum(r[3] for r in indicators) * len(was.markets)
+        row[T_B], row[T_WINDOW] = self._take(2 * int(row[T_B_WORDS])), self._take(max(1, windows))
+        number = host.versions[trader][-1].version + 1
+
+        def send() -> int:
+            history = host.feed.closed_history(trader)
+            version = Version(trader, number, row, code, indicators, np.concatenate([*constants, np.zeros(0)]), history)
+            host.versions[trader] = [host.versions[trader][-1], version]
+            wire = host.workers[host.worker_of[trader]]
+            if wire is not None:
+                wire.send(version)
+            return host.feed.send_control(trader, SWAP, number)
+
+        sequence = host.feed.call(send).result(10)
+        host.health.pop(trader, None)
+        payload = {"strategy": repr(code.strategy), "compiled": code.compiled, **({"values": values} if values else {})}
+        host._journal_control(sequence, trader, kind, json.dumps(payload, default=float))
+        return number, row
+
+    def _await_newest(self, trader: int, timeout: float = 5.0) -> None:
+        """The two rows of a trader are the version that runs and the next one: a further one waits for its turn."""
+        host, row = self.host, self.host.plan.rows[trader]
+        deadline = clock.monotonic_ns() + int(timeout * 1e9)
+        while True:
+            n = int(host.mem[row[T_COMMIT]])
+            if host.mem[int(row[T_A]) + (n & 1) * int(row[T_A_WORDS]) + A_VERSION] == host.versions[trader][-1].version:
+                return
+            if clock.monotonic_ns() > deadline:
+                raise EngineError(f"the last swap of {host.plan.traders[trader].name!r} has not been taken up within {timeout:g} s; is the engine paused?")
+            time.sleep(0.001)
+
+    def _take(self, words: int) -> int:
+        start = self.spare
+        self.spare += -(-words // LINE) * LINE
+        if self.spare > self.host.arena.words:
+            raise EngineError(
+                "the run has no room for further swaps (its spare memory is used up); stop and start the engine, positions stay in the store"
+            )
+        return start
+
+
