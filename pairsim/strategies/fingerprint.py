@@ -18,7 +18,8 @@ import numpy as np
 
 from pairsim import __version__
 from pairsim.strategies.context import Layout
-from pairsim.strategies.freezing import code_objects, global_names, is_foreign
+from pairsim.strategies.freezing import is_foreign
+from pairsim.strategies.refusals import code_objects, global_names
 from pairsim.strategies.strategy import Strategy, fields_of
 
 __all__ = ["fingerprint", "frozen_globals"]

@@ -7,11 +7,12 @@ every notebook with a helper function would fall back to plain Python, a hundred
 import builtins
 import types
 from collections.abc import Callable, Mapping
-from dis import get_instructions
 from inspect import getattr_static
 from typing import Any, Final, cast
 
-__all__ = ["Freezer", "code_objects", "global_names", "is_foreign"]
+from pairsim.strategies.refusals import global_names, refuse_unfaithful
+
+__all__ = ["Freezer", "is_foreign"]
 
 _FOREIGN: Final = frozenset(
     {"numpy", "math", "cmath", "numba", "llvmlite", "builtins", "random", "operator", "pairsim"}
@@ -22,23 +23,6 @@ _FOREIGN: Final = frozenset(
 def is_foreign(module_name: str | None) -> bool:
     """Whether a module belongs to a package that is not looked into."""
     return module_name is not None and module_name.partition(".")[0] in _FOREIGN
-
-
-def code_objects(code: types.CodeType) -> list[types.CodeType]:
-    """A code object and those of the functions and comprehensions inside it."""
-    inner = [c for const in code.co_consts if isinstance(const, types.CodeType) for c in code_objects(const)]
-    return [code, *inner]
-
-
-def global_names(code: types.CodeType) -> tuple[str, ...]:
-    """Global names that a function reads, those inside it included, in the order of first use."""
-    names = {
-        str(instruction.argval): None
-        for part in code_objects(code)
-        for instruction in get_instructions(part)
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-    }
-    return tuple(names)
 
 
 class _FrozenModule(types.ModuleType):
@@ -72,7 +56,7 @@ class Freezer:
     def function(self, function: types.FunctionType) -> types.FunctionType:
         """A copy with frozen globals and closure."""
         scope: dict[str, Any] = {"__name__": function.__module__, "__builtins__": builtins}
-        copy = self._copy(function, scope)
+        copy = self._copy(function, scope, "")
         self._fill(scope, function)
         return copy
 
@@ -89,7 +73,7 @@ class Freezer:
         found = self._dispatchers.get(id(function))
         if found is None:
             scope: dict[str, Any] = {"__name__": function.__module__, "__builtins__": builtins}
-            found = self._dispatchers[id(function)] = self._compiled(self._copy(function, scope))
+            found = self._dispatchers[id(function)] = self._compiled(self._copy(function, scope, function.__name__))
             self._originals.append(function)
             self._fill(scope, function)
         return found
@@ -119,7 +103,8 @@ class Freezer:
             raise AttributeError(f"{name} is a {type(found).__name__}")
         return found
 
-    def _copy(self, function: types.FunctionType, scope: Mapping[str, Any]) -> types.FunctionType:
+    def _copy(self, function: types.FunctionType, scope: Mapping[str, Any], name: str) -> types.FunctionType:
+        refuse_unfaithful(function.__code__, function.__globals__, name)
         cells = tuple(types.CellType(self._cell(cell)) for cell in function.__closure__ or ())
         copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, cells)  # type: ignore[arg-type]
         copy.__kwdefaults__ = function.__kwdefaults__

@@ -19,21 +19,19 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.runtime import rtsys
 from numba.core.typed_passes import NopythonTypeInference
 
+from pairsim.errors import StrategyError
 from pairsim.strategies.compiled_signal import SIGNAL_TYPE
 from pairsim.strategies.compiled_types import ContextType, SelfType, context_value, stored_type
 from pairsim.strategies.context import Layout
 from pairsim.strategies.freezing import Freezer
+from pairsim.strategies.refusals import NotCompilable
 from pairsim.strategies.signal import HOLD, MAX_SIGNALS, SIGNAL_WORDS
 from pairsim.strategies.strategy import Strategy, fields_of
 
-__all__ = ["NotCompilable", "compile_strategy", "cpu_identity", "load_object"]
+__all__ = ["compile_strategy", "cpu_identity", "load_object"]
 
 SYMBOL: Final = "pairsim_generate"
 _INT64: Final = ir.IntType(64)
-
-
-class NotCompilable(Exception):
-    """numba compiled the method, but into something that cannot stand behind the C address."""
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
@@ -142,7 +140,7 @@ def _signals(returned: Any) -> int:
         return -1
     if isinstance(kind, types.UniTuple) and kind.dtype == SIGNAL_TYPE and 1 <= kind.count <= MAX_SIGNALS:
         return int(kind.count)
-    raise NotCompilable(f"generate_signal returns {kind}")
+    raise NotCompilable("returns something else than None, a signal or a tuple of signals")
 
 
 def _write_signals(builder: Any, signals: int, result: Any, out: Any) -> Any:
@@ -174,17 +172,37 @@ def _object_code(library: Any) -> bytes:
             function.linkage = "internal"
     for variable in module.global_variables:
         if variable.name.startswith("numba.dynamic.globals"):
-            raise NotCompilable("it refers to an object of this process")
+            raise NotCompilable("refers to an object of this process")
     for options in ({"cost": "cheap", "slp_vectorize": False}, {}):
         passes, builder = codegen._module_pass_manager(**options)
         passes.run(module, builder)
     module.verify()
-    return bytes(codegen._tm.emit_object(module))
+    symbols = [function.name for function in module.functions if function.is_declaration]
+    outside = sorted(name for name in symbols if not name.startswith("llvm."))
+    if any(name.startswith(("Py", "numba_gil")) for name in outside):
+        raise NotCompilable("calls back into Python")
+    return " ".join(outside).encode() + b"\0" + bytes(codegen._tm.emit_object(module))
 
 
 def cpu_identity() -> str:
     """What machine code depends on: architecture, CPU and its features."""
     return " ".join((llvm.get_process_triple(), llvm.get_host_cpu_name(), get_host_cpu_features()))
+
+
+def _provide(symbols: list[str]) -> None:
+    """Make sure that what the code calls is there: LLVM ends the process over a symbol that it cannot find."""
+    for install in (
+        lambda: None,
+        lambda: rtsys.initialize(
+            registry.cpu_target.target_context
+        ),  # numba's runtime, for methods that allocate: 20 ms
+        registry.cpu_target.target_context.refresh,
+    ):
+        install()
+        missing = [name for name in symbols if llvm.address_of_symbol(name) is None]
+        if not missing:
+            return
+    raise StrategyError(f"strategy code calls {', '.join(missing)}, unknown here; prepare the strategy again")
 
 
 _loaded: dict[bytes, Any] = {}
@@ -198,11 +216,11 @@ def load_object(code: bytes) -> int:
     """
     engine = _loaded.get(code)
     if engine is None:
-        if b"NRT_" in code:  # the symbols of numba's runtime, for methods that allocate; 20 ms, so only for them
-            rtsys.initialize(registry.cpu_target.target_context)
+        symbols, _, native = code.partition(b"\0")
         machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        _provide(symbols.decode().split())
+        engine.add_object_file(llvm.ObjectFileRef.from_data(native))
         engine.finalize_object()
         _loaded[code] = engine
     return int(engine.get_function_address(SYMBOL))

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from pairsim.strategies.context import CONTEXT_FIELDS
 from pairsim.strategies.freezing import is_foreign
+from pairsim.strategies.refusals import NotCompilable
 from pairsim.strategies.signal import MAX_SIGNALS
 from pairsim.strategies.strategy import Strategy, fields_of
 
@@ -42,6 +43,8 @@ def _best(strategy: Strategy, error: Exception) -> _Finding:
     for special in ("__getattr__", "__getattribute__", "__setattr__"):
         if inspect.getattr_static(type(strategy), special, None) is not inspect.getattr_static(Strategy, special, None):
             return _Finding(code.co_firstlineno, f"belongs to a class that defines {special}", "")
+    if isinstance(error, NotCompilable) and error.line:
+        return _Finding(error.line, error.text, error.function)
     findings = [found for function in _reachable(strategy, method) for found in _look(strategy, function, method)]
     line = _error_line(error, code)
     at_error = [found for found in findings if found.line == line and not found.function]
@@ -52,10 +55,14 @@ def _best(strategy: Strategy, error: Exception) -> _Finding:
         return _Finding(line, changed, "")
     if findings:
         return findings[0]
-    shown = _source_line(method, line)
-    if shown is None:
-        return _Finding(line, "is more than the compiler takes (the source is not at hand to say what)", "")
-    return _Finding(line, f"is more than the compiler takes: {shown}", "")
+    if isinstance(error, NotCompilable):
+        return _Finding(0, f"generate_signal {error.text}", "")
+    if _tree(method) is None:
+        what = "is more" if line else "generate_signal is more"
+        return _Finding(line, f"{what} than the compiler takes (the source is not at hand to say what)", "")
+    if not line:
+        return _Finding(0, "generate_signal is more than the compiler takes", "")
+    return _Finding(line, f"is more than the compiler takes: {_source_line(method, line)}", "")
 
 
 def _error_line(error: Exception, code: types.CodeType) -> int:
@@ -68,7 +75,15 @@ def _error_line(error: Exception, code: types.CodeType) -> int:
     return line if code.co_firstlineno <= line <= last else 0
 
 
-_TYPES: Final = {"none": "None", "float64": "a float", "int64": "an int", "bool": "a bool", "unicode_type": "text"}
+_TYPES: Final = {
+    "none": "None",
+    "float64": "a float",
+    "int64": "an int",
+    "int": "an int",
+    "bool": "a bool",
+    "unicode_type": "text",
+    "str": "text",
+}
 
 
 def _changed_type(error: Exception) -> str:
@@ -239,6 +254,8 @@ def _attribute(strategy: Strategy, function: types.FunctionType, node: ast.Attri
         elif isinstance(known, dict | list | set):
             yield f"uses self.{node.attr}, a {type(known).__name__}"
     elif owner == "ctx" and "ctx" in arguments:
+        if not isinstance(node.ctx, ast.Load):
+            yield f"sets ctx.{node.attr}; ctx cannot be changed"
         if node.attr not in CONTEXT_FIELDS and node.attr not in strategy.indicators():
             yield f"reads ctx.{node.attr}, which ctx does not have"
     else:
@@ -273,6 +290,8 @@ def _returns(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, f"returns {node.value.value!r}, which is no signal"
         elif isinstance(node.value, ast.List):
             yield node.lineno, "returns a list; return a tuple of signals"
+        elif isinstance(node.value, ast.Tuple) and any(getattr(item, "value", 0) is None for item in node.value.elts):
+            yield node.lineno, "returns a tuple with None in it; fill up with ps.hold()"
         elif isinstance(node.value, ast.Tuple | ast.Call):
             lengths[node.lineno] = len(node.value.elts) if isinstance(node.value, ast.Tuple) else -1
     for line, length in lengths.items():
