@@ -57,12 +57,10 @@ def check_location(path: Path) -> Path:
     return resolved
 
 
-def rescue(path: Path) -> str:
+def rescue_advice(path: Path) -> str:
     """What to do about a damaged store: a clause for the end of a message."""
-    saved = path.with_suffix(".rescued.db")
-    return (
-        f'keep a copy, and rescue what can be read into a new store by: sqlite3 "{path}" .recover | sqlite3 "{saved}"'
-    )
+    command = f'python -m pairsim.store.rescue "{path}" "{path.with_suffix(".rescued.db")}"'
+    return f"keep a copy, and save what can be read into a new store by: {command}"
 
 
 def file_system(path: Path, mounts: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from pairsim import clock
 from pairsim.errors import InputError, StoreError
 from pairsim.store import schema
-from pairsim.store.location import rescue
+from pairsim.store.location import rescue_advice
 
 # A file up to this size is checked page by page (1.3 ms a MB, measured, so at most 0.2 s of a start); a larger one
 # only in its header and its table definitions. Damage met later fails the journal, or is said by the reader that
@@ -149,5 +149,5 @@ def _refusal(path: Path, error: Exception | str) -> StoreError:
     if isinstance(error, sqlite3.OperationalError):  # locked, full, not permitted: its content is not in doubt
         return StoreError(f"store {path} cannot be opened ({error}); free the disk or the file, or choose another path")
     return StoreError(
-        f"store {path} is damaged ({error}) and was left as it is; {rescue(path)}; or choose another path"
+        f"store {path} is damaged ({error}) and was left as it is; {rescue_advice(path)}; or choose another path"
     )

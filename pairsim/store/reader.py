@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pairsim.errors import InputError, StoreError
-from pairsim.store.location import rescue
+from pairsim.store.location import rescue_advice
 from pairsim.store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Reader:
                 return connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             raise StoreError(
-                f"store {self.path} cannot be read ({error}); if it is damaged {rescue(self.path)}"
+                f"store {self.path} cannot be read ({error}); if it is damaged {rescue_advice(self.path)}"
             ) from error
 
 

@@ -13,18 +13,28 @@ from pairsim.store import Journal
 from pairsim.store.reader import Reader
 
 # Acknowledges on its standard output, by one write a line, what became durable: "o 17" the intent, "f 17" the fill.
+# After a given number of lines it kills itself: the moment at which a line that came too early is found out.
 WRITER = """
-import asyncio, itertools, os, sys
+import asyncio, itertools, os, signal, sys
 from store import journal_rows as make
 from pairsim.store import Journal
+
+left = int(sys.argv[2])
+
+def acknowledge(line):
+    global left
+    os.write(1, line.encode())
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 async def order(journal, i):
     journal.append("orders", [make.order(i)])
     await journal.durable()
-    os.write(1, f"o {i}\\n".encode())
+    acknowledge(f"o {i}\\n")
     journal.append("fills", [make.fill(f"t{i}", i)])
     await journal.durable()
-    os.write(1, f"f {i}\\n".encode())
+    acknowledge(f"f {i}\\n")
 
 async def main(journal):
     tasks = set()
@@ -37,12 +47,14 @@ asyncio.run(main(Journal.open(sys.argv[1], run={})))
 """
 
 
-def run_and_kill(path, lines):
-    """What the writer acknowledged until it was killed, just after ``lines`` lines."""
+def run_and_kill(path, lines, from_outside):
+    """What the writer acknowledged until it was killed: by itself at its ``lines``-th line, or by us soon after."""
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], env=environment, stdout=subprocess.PIPE) as writer:
+    command = [sys.executable, "-c", WRITER, str(path), str(0 if from_outside else lines)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as writer:
         told = [writer.stdout.readline() for _ in range(lines)]
-        writer.send_signal(signal.SIGKILL)
+        if from_outside:
+            writer.send_signal(signal.SIGKILL)
         told += [line for line in writer.stdout.readlines() if line.endswith(b"\n")]
     assert writer.returncode == -signal.SIGKILL
     return [line.decode().split() for line in told]
@@ -51,8 +63,8 @@ def run_and_kill(path, lines):
 def survive(path, kills, seed):
     moments = random.Random(seed)
     orders, fills = set(), set()
-    for _ in range(kills):
-        for kind, number in run_and_kill(path, moments.randrange(1, 1_500)):
+    for kill in range(kills):
+        for kind, number in run_and_kill(path, moments.randrange(1, 1_000), from_outside=kill % 3 == 0):
             (orders if kind == "o" else fills).add(int(number))
         kept_orders, _ = Reader(path).since("orders", 0, limit=10**9)
         kept_fills, _ = Reader(path).since("fills", 0, limit=10**9)
@@ -68,7 +80,7 @@ def survive(path, kills, seed):
 
 
 def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path):
-    survive(tmp_path / "run.db", kills=6, seed=1)
+    survive(tmp_path / "run.db", kills=12, seed=1)
 
 
 @pytest.mark.kill

@@ -146,7 +146,7 @@ def test_a_damaged_page_is_found_and_the_file_kept_with_words_on_rescue(path, wh
     page = int(where * len(data)) // 4_096 * 4_096
     data[page : page + 4_096] = b"\xa5" * 4_096
     path.write_bytes(data)
-    refused(path, r"is damaged .* left as it is; keep a copy, and rescue .* \.recover .*choose another path")
+    refused(path, r"is damaged .* left as it is; keep a copy, and save .* pairsim\.store\.rescue .*choose another path")
 
 
 def test_a_truncated_file_is_found_and_kept(path):
@@ -159,7 +159,7 @@ def test_damage_met_by_a_reader_is_said_with_words_on_rescue(path):
     written(path)
     data = path.read_bytes()
     path.write_bytes(data[:4_096] + b"\xa5" * (len(data) - 4_096))
-    with pytest.raises(StoreError, match=r"cannot be read .*\.recover"):
+    with pytest.raises(StoreError, match=r"cannot be read .*pairsim\.store\.rescue"):
         Reader(path).orders()
 
 
