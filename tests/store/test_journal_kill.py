@@ -13,20 +13,23 @@ from pairsim.store import Journal
 from pairsim.store.reader import Reader
 
 # Acknowledges on its standard output, by one write a line, what became durable: "o 17" the intent, "f 17" the fill.
-# After a given number of lines it kills itself: the moment at which a line that came too early is found out.
+# After a given number of lines it kills itself, just behind the first line of a group (a pause stands before it): the
+# moment at which a line that came too early is found out.
 WRITER = """
-import asyncio, itertools, os, signal, sys
+import asyncio, itertools, os, signal, sys, time
 from store import journal_rows as make
 from pairsim.store import Journal
 
-left = int(sys.argv[2])
+left = int(sys.argv[2]) or 10**9
+last = 0
 
 def acknowledge(line):
-    global left
+    global left, last
     os.write(1, line.encode())
     left -= 1
-    if left == 0:
+    if left < 0 and time.perf_counter_ns() - last > 50_000:
         os.kill(os.getpid(), signal.SIGKILL)
+    last = time.perf_counter_ns()
 
 async def order(journal, i):
     journal.append("orders", [make.order(i)])
@@ -48,7 +51,7 @@ asyncio.run(main(Journal.open(sys.argv[1], run={})))
 
 
 def run_and_kill(path, lines, from_outside):
-    """What the writer acknowledged until it was killed: by itself at its ``lines``-th line, or by us soon after."""
+    """What the writer acknowledged until it was killed: by itself soon after its ``lines``-th line, or by us."""
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
     command = [sys.executable, "-c", WRITER, str(path), str(0 if from_outside else lines)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as writer:
