@@ -20,6 +20,9 @@ from pairsim.market.interval import Interval, Moment, format_interval, parse_int
 if TYPE_CHECKING:
     from pairsim.market.sources import Source
 
+# Markets that stand one after another in a file are read side by side, each in slices: together 128 MB of candles, but
+# not below what makes reading a slice worth it (a part of the row group before it is decoded again each time).
+_ROWS_SIDE_BY_SIDE = 1 << 21
 _SMALLEST_SLICE = 8_192
 _ALL = 2**62
 
@@ -31,7 +34,7 @@ class ReplayFeed:
     ----------
     source : path of a Parquet file, which is read slice by slice and never held whole; of a CSV file; a polars, pandas
         or arrow table; or a dict of these by symbol. Columns as for ``pairsim.load``. A file of several markets is in
-        order of time, or has each market's rows together.
+        order of time (read fastest), or has each market's rows together.
     speed : seconds of feed time in one second; None is as fast as the channels take.
     lockstep : time slice by time slice, every trader done before the next: the outcome is the same for any number of
         workers, and equal to the backtest's.
@@ -141,7 +144,7 @@ class ReplayFeed:
     def _streams(self, symbols: Sequence[str], quarantine: Quarantine, gaps: npt.NDArray[np.int64]) -> list[Stream]:
         names = check_markets(self, symbols)
         runs = [run for table in self._tables for run in _runs(table, names)]
-        rows = max(_SMALLEST_SLICE, SLICE_ROWS // max(len(runs), 1))
+        rows = min(SLICE_ROWS, max(_SMALLEST_SLICE, _ROWS_SIDE_BY_SIDE // max(len(runs), 1)))
         return [
             Stream(
                 table.name,

@@ -105,8 +105,11 @@ class Table:
             raw = self._slice(first, rows if end is None else min(rows, end - first))
             if not len(raw):
                 return
-            yield self._part(raw, tuple(symbols), first)
+            held = [self._part(raw, tuple(symbols), first)]
             first += len(raw)
+            # Nothing is kept while this generator waits for its turn: there may be hundreds of them.
+            del raw
+            yield held.pop()
 
     @cached_property
     def _held(self) -> dict[str, str]:
