@@ -345,18 +345,22 @@ def wait_for_room(mem: Words, base: int, timeout_ns: int) -> bool:
             break
         cpu_pause()
     else:
-        _sleep_for_room(mem, base, timeout_ns)
+        if _arm_producer(mem, base):
+            wait_word(mem, base + _PRODUCER_SLEEPS, 1, timeout_ns)
+            store_relaxed(mem, base + _PRODUCER_SLEEPS, 0)
     mem[base + _BLOCKED_NS] += now_ns() - begin
     return _has_room(mem, base)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _sleep_for_room(mem: Words, base: int, timeout_ns: int) -> None:
+def _arm_producer(mem: Words, base: int) -> bool:
+    """The same as `arm_consumer`, the other way round."""
     store_relaxed(mem, base + _PRODUCER_SLEEPS, 1)
     fence()
     if not _has_room(mem, base):
-        wait_word(mem, base + _PRODUCER_SLEEPS, 1, timeout_ns)
+        return True
     store_relaxed(mem, base + _PRODUCER_SLEEPS, 0)
+    return False
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
