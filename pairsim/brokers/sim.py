@@ -126,7 +126,7 @@ class Venue:
         """Take an order that arrives at feed time ``arrival``."""
         self._make_room()
         submit(
-            self.orders, self.links, order.order_id, order.pair, order.market, order.sign, order.kind, order.units, order.limit_price,
+            self.orders, self.links, order.venue_id, order.pair, order.market, order.sign, order.kind, order.units, order.limit_price,
             order.stop_price, order.stop_loss, order.take_profit, arrival, order.expires,
         )  # fmt: skip
 

@@ -106,7 +106,8 @@ class Engine:
         )
         self._codes: list[StrategyCode] = list(self._plan.codes)
         self._state = RunState.CREATED
-        self._error = ""
+        self._error = ""  # why it did not start
+        self._fault = ""  # what went wrong since
         self._process: subprocess.Popen[bytes] | None = None
         self._wire: Wire | None = None
         self._memory: Memory | None = None
@@ -191,6 +192,7 @@ class Engine:
         self._wait_started()
         while self.status.state is RunState.STARTING:
             time.sleep(0.005)
+        self._wait_started()
         deadline = None if seconds is None else clock.monotonic_ns() + int(seconds * 1e9)
         while (state := self.status.state) in (RunState.RUNNING, RunState.PAUSED):
             left = 0.02 if deadline is None else (deadline - clock.monotonic_ns()) / 1e9
@@ -214,7 +216,7 @@ class Engine:
         if mem is None:
             return Status(self._state, Trading.ACTIVE, 0, 0, 0, 0, 0, self._error)
         state = STATES[int(mem[H_STATE])]
-        error = self._error
+        error = self._error or self._fault
         if self._died() and state not in (RunState.STOPPED, RunState.FAILED):
             state, error = RunState.FAILED, error or self._death()
         return Status(
@@ -296,7 +298,7 @@ class Engine:
     def _wait_started(self) -> None:
         with self._news:
             self._news.wait_for(lambda: self._mem is not None or self._error != "" or self._died(), None)
-        if self._mem is None:
+        if self._mem is None or self._error:
             raise _error_of(self._error or self._death())
 
     def _ask(self, name: str, *arguments: Any) -> Any:
@@ -375,7 +377,7 @@ def _listen(handle: "weakref.ref[Engine]", wire: Wire) -> None:
                 return
             if message[0] == "started":
                 _, arena, rows, _, _, path, run = message
-                memory = Memory.attach(wire.take_fds()[0])
+                memory = Memory.attach(wire.take_fds(1)[0])
                 engine._memory, engine._arena, engine._rows, engine._path = memory, arena, rows, Path(path)
                 engine._run = run
                 engine._mem = memory.words
@@ -383,6 +385,8 @@ def _listen(handle: "weakref.ref[Engine]", wire: Wire) -> None:
                 _, kind, text, trace = message
                 engine._error = f"{kind}: {text}"
                 engine._state = RunState.FAILED
+            elif message[0] == "fault":
+                engine._fault = message[1]
             else:
                 engine._answers[message[0]] = message[1:]
             engine._news.notify_all()

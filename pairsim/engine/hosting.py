@@ -8,7 +8,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ from pairsim.engine.arena import (
     H_FEED_TIME,
     H_STATE,
     H_TRADING,
-    Sizes,
     init_arena,
     init_trader,
     plan_arena,
@@ -39,14 +37,12 @@ from pairsim.engine.order_engine import OrderEngine
 from pairsim.engine.plan import make_plan
 from pairsim.engine.status import STATES, RunState
 from pairsim.engine.swapping import Swapper
-from pairsim.engine.trader import Trader
 from pairsim.engine.wire import Wire, wire_pair
 from pairsim.engine.worker import Setup, Version
 from pairsim.engine.worker_loop import PAUSE, RESUME
 from pairsim.engine.zygote import EXITED, FORK, READY
 from pairsim.errors import EngineError, PairsimError
-from pairsim.feeds.feed import Feed, interval_of, is_lockstep
-from pairsim.market.instrument import Instrument
+from pairsim.feeds.feed import interval_of, is_lockstep
 from pairsim.orders import matching
 from pairsim.orders.checks import ACTIVE, HALT, reservation_words
 from pairsim.orders.order import DECISION_WORDS, Status
@@ -95,8 +91,6 @@ class Host:
         try:
             spec: Spec = self.wire.receive(120.0)
             self._set_up(spec)
-        except EOFError:
-            os._exit(0)
         except Exception as error:
             self._refuse(error)
             os._exit(1)
@@ -112,6 +106,7 @@ class Host:
             os._exit(0)
 
     def _refuse(self, error: Exception) -> None:
+        print(f"pairsim-host: {traceback.format_exc()}", file=sys.stderr, flush=True)
         try:
             self.wire.send(("refused", type(error).__name__, str(error), traceback.format_exc()))
         except OSError:
@@ -132,6 +127,7 @@ class Host:
         self.memory = Memory.create(arena.words)
         self.mem = mem = self.memory.words
         init_arena(mem, arena)
+        self._set_state(RunState.STARTING)
         costs = broker_costs(spec.broker)
         init_portfolio(mem, arena.portfolio, plan.instruments, plan.pairs, spec.cash, costs)
         mem[arena.board + BOARD_NUMBER : arena.board + arena.markets * BOARD_WORDS : BOARD_WORDS] = -1
@@ -148,7 +144,6 @@ class Host:
         self.feed = FeedThread(mem, arena, plan, spec.feed, self.worker_of, self.bell, lambda reason: self._note("feed", reason))
         self.swapper = Swapper(self)
         self.wire.send(("started", arena, plan.rows, plan.pairs, plan.instruments, str(self.journal.path), self.journal.run), (self.memory.fd,))
-        self._set_state(RunState.STARTING)
         self.workers = [None] * count
         for w in range(count):
             self._fork(w)
@@ -243,7 +238,7 @@ class Host:
         elif source in ("feed", "gate"):
             self.fail(f"{source}: {text}")
         else:
-            self.error = self.error or f"{source}: {text}"
+            self._say(f"{source}: {text}")
             self._journal_health(None, source, text, None)
 
     def _on_zygote(self, message: tuple[Any, ...]) -> None:
@@ -303,6 +298,13 @@ class Host:
         self._journal_health(None, "worker", f"worker {index} died with status {status} and was replaced", None)
         self._fork(index)
 
+    def _say(self, message: str) -> None:
+        """Tell the engine what went wrong; the first message stays the one that is shown."""
+        if not self.error:
+            self.error = message
+            with contextlib.suppress(OSError):
+                self.wire.send(("fault", message))
+
     # -- state -------------------------------------------------------------------------------------------------------
 
     @property
@@ -315,7 +317,7 @@ class Host:
 
     def fail(self, message: str) -> None:
         """The run cannot go on: trading halts, everything stays readable."""
-        self.error = self.error or message
+        self._say(message)
         self.mem[H_TRADING] = HALT
         self._set_state(RunState.FAILED)
         self._journal_health(None, "host", message, None)

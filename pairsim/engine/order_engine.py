@@ -6,6 +6,7 @@ An order's way: decision from the gate -> duplicate check -> intent into the jou
 
 import asyncio
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -99,6 +100,7 @@ class OrderEngine:
         self.order_id = journal.highest["orders"]
         self.count = self.trades = self.manual = 0
         self.quote_scale = float(self.memf[arena.portfolio + A_QUOTE_SCALE])
+        self._last_filled: Order | None = None
         self.to_book: list[list[int]] = []
         self.booked: asyncio.Task[None] | None = None
         self.slice_tasks: list[asyncio.Task[None]] = []
@@ -156,6 +158,7 @@ class OrderEngine:
         try:
             candles, decisions = self._take_candles(), self._take_decisions()
         except Exception as error:
+            traceback.print_exc()
             self._fail(f"{type(error).__name__}: {error}")
             raise
         armed = arm_consumer(self.mem, self.arena.gate_ring), arm_consumer(self.mem, self.arena.broker_ring)
@@ -356,6 +359,7 @@ class OrderEngine:
                 continue
             order = self.live[venue_id]
             if kind == matching.FILL:
+                self._last_filled = order
                 self.trades += 1
                 late = order.emit_ns < 0
                 self.mem[H_LATE] += late
@@ -386,7 +390,8 @@ class OrderEngine:
 
     def _arm(self, venue_id: int, pair: int, market: int, side: int, type_: int, time: int, units: int, price: float, wall: int) -> tuple[Any, ...]:
         parent_id = venue_id // matching.ID_STEP * matching.ID_STEP
-        parent = self.live.get(parent_id) or self._last_parent
+        parent = self.live.get(parent_id, self._last_filled)  # a parent filled whole has just left
+        assert parent is not None and parent.venue_id == parent_id
         self.order_id += 1
         self.mem[H_ORDERS] += 1
         cell = self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS

@@ -51,9 +51,9 @@ class Wire:
             self._read()
         return message
 
-    def take_fds(self) -> list[int]:
-        """The descriptors that came with the messages received so far."""
-        fds, self._fds = self._fds, []
+    def take_fds(self, count: int) -> list[int]:
+        """The next descriptors that came with messages, in order."""
+        fds, self._fds = self._fds[:count], self._fds[count:]
         return fds
 
     def poll(self) -> list[Any]:

@@ -122,9 +122,9 @@ def warm() -> None:
     )  # fmt: skip
     rouse(mem, candles, -1)
     head(mem, candles)
-    rows[0, 0, T_A] = rows[0, 0, T_COMMIT] = 2 * ring_words(8, 64)
-    mem[2 * ring_words(8, 64)] = 0
-    apply_control(mem, memory.floats, 0, rows, -1, -1, 0, -1)
+    room = 2 * ring_words(8, 64)  # zero words: a record for trader 0, its counter and slots
+    rows[0, 0, T_A] = rows[0, 0, T_COMMIT] = room
+    apply_control(mem, memory.floats, room, rows, -1, -1, 0, -1)
     feed_closed(mem, memory.floats, rows[0, 0], 0, 0, 0, np.zeros((0, 5)), np.zeros((1, INDICATOR_WORDS), np.int64), np.zeros(1))
     memory.close()
     from pairsim import indicators, strategies

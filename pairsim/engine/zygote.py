@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 
 from pairsim.channels.memory import Memory
 from pairsim.engine.parentage import die_with_parent, parent_alive
@@ -48,11 +49,13 @@ def zygote_main(wire: Wire, host: int) -> None:
             _reap(wire)
             for message in wire.poll() if wire in ready else []:
                 _, index = message
-                memory_fd, worker_fd = wire.take_fds()
+                memory_fd, worker_fd = wire.take_fds(2)
                 pid = _fork(index, memory_fd, worker_fd, wire, (read_end, write_end))
                 wire.send((FORK, index, pid))
-    except (EOFError, OSError):
-        pass
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the host has gone
+    except BaseException:
+        print(f"pairsim-zygote: {traceback.format_exc()}", file=sys.stderr, flush=True)
     finally:
         os._exit(0)
 
@@ -80,8 +83,8 @@ def _fork(index: int, memory_fd: int, worker_fd: int, wire: Wire, pipe: tuple[in
         status = 0
     except (EOFError, BrokenPipeError, ConnectionResetError):
         status = 0  # the host has gone, and so do we
-    except BaseException as error:
-        print(f"pairsim-worker-{index}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    except BaseException:
+        print(f"pairsim-worker-{index}: {traceback.format_exc()}", file=sys.stderr, flush=True)
     finally:
         os._exit(status)
 

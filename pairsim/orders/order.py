@@ -81,7 +81,7 @@ MAX_SIGNALS = 4  # signals of one evaluation
 
 # One entry of an order ring is one evaluation: its identity, everything it read from outside, and its one to four orders,
 # published by one store. It is the log of its own evaluation: a worker restarted after a crash decides again on these values.
-SNAPSHOT = np.dtype([("quantity", "f8"), ("average_price", "f8"), ("pending", "f8")])
+SNAPSHOT = np.dtype([("quantity", "i8"), ("average_price", "f8"), ("pending", "f8")])  # quantity in units
 ORDER = np.dtype(
     [
         ("pair", "i8"),  # (trader, market): the cell of the position it changes
@@ -106,7 +106,7 @@ DECISION = np.dtype(
         ("tick_ns", "i8"),  # monotonic: the candle was published
         ("emit_ns", "i8"),  # monotonic: this record was published
         ("sequence", "i8"),  # of the portfolio snapshot
-        ("cash", "f8"),
+        ("cash", "i8"),  # units
         ("equity", "f8"),
         ("snapshot", SNAPSHOT, (MAX_MARKETS,)),
         ("order", ORDER, (MAX_SIGNALS,)),

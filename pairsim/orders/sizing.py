@@ -74,7 +74,7 @@ def size_signal(
     """Write the order of one signal at word ``order`` of ``out``; returns SIZED, NOTHING (no order follows) or a problem.
 
     ``base`` is a portfolio region (for fees and scales), ``cell`` the market's cell in it, ``held`` the trader's own position
-    in base units, ``price`` the last close, ``cash`` and ``equity`` of the snapshot, ``expires`` a feed time or 0.
+    in base units, ``price`` the last close, ``cash`` (units) and ``equity`` (float) of the snapshot, ``expires`` a feed time or 0.
     """
     if kind < BUY or kind > CANCEL:
         return BAD_KIND
@@ -103,8 +103,7 @@ def size_signal(
         if unit != QUANTITY:  # approximate amounts are cut to what can be had; an exact quantity is checked by the gate
             if side > 0 and (held >= 0 or quantity > -held):
                 at = limit if limit == limit else price * (1.0 + memf[base + A_SLIPPAGE])
-                money = np.int64(min(cash * memf[base + A_QUOTE_SCALE], MONEY_LIMIT * 1.0))
-                quantity = min(quantity, max(affordable(money, at, memf[cell + M_TO_QUOTE], mem[base + A_TAKER], lot), -held))
+                quantity = min(quantity, max(affordable(cash, at, memf[cell + M_TO_QUOTE], mem[base + A_TAKER], lot), -held))
             elif side < 0 and mem[base + A_SHORT] == 0:
                 quantity = min(quantity, max(held, 0))
     out[order + O_PAIR], out[order + O_SIDE], out[order + O_QUANTITY] = pair, side, quantity

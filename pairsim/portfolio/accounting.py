@@ -42,10 +42,12 @@ from pairsim.portfolio.layout import (
     RATE_SCALE,
 )
 
-JIT = dict(cache=True, nogil=True, error_model="numpy")
+# _nrt=False: no kernel allocates, so none counts references; counting cost more than the work (a slice is an atomic increment).
+JIT = dict(cache=True, nogil=True, error_model="numpy", _nrt=False)
+HOT = dict(JIT, forceinline=True)  # small and in the inner loop: a call with a dozen arrays costs more than its body
 
 
-@njit(**JIT)
+@njit(**HOT)
 def pair_cell(mem, base, pair):
     """First word of a pair's cell."""
     return base + ACCOUNT_WORDS + mem[base + A_MARKETS] * MARKET_WORDS + pair * PAIR_WORDS
@@ -162,7 +164,7 @@ def settle(mem, base, pair, number):
         mem[cell + P_RELEASED] = number
 
 
-@njit(**JIT)
+@njit(**HOT)
 def mark_equity(mem, memf, base, time):
     """Equity = cash + sum over markets of quantity * mark, in order of market index; stored and returned."""
     equity = memf[base + A_CASH_F]

@@ -46,7 +46,7 @@ from pairsim.orders.order import (
     ORDER_WORDS,
     OrderType,
 )
-from pairsim.portfolio.accounting import JIT, begin_order, end_order, mark_equity, pair_cell, settle
+from pairsim.portfolio.accounting import HOT, JIT, begin_order, end_order, mark_equity, pair_cell, settle
 from pairsim.portfolio.layout import ACCOUNT_WORDS, M_MARK, MARKET_WORDS, P_MARKET
 
 MARKET, STOP = int(OrderType.MARKET), int(OrderType.STOP)
@@ -117,7 +117,7 @@ def apply_events(mem, base, events, start, end):
             end_order(mem, base, e.pair, e.type == MARKET)
 
 
-@njit(**JIT)
+@njit(**HOT)
 def close_candle(state, statef, b, k, closed, o, h, l, c, v):
     """The last closed candle of a trader's market ``k`` is now this one."""
     m = b + B_MARKET + k * BM_WORDS
@@ -125,10 +125,15 @@ def close_candle(state, statef, b, k, closed, o, h, l, c, v):
     state[m + BM_CLOSED] = closed
 
 
+def scratch_words(rows: np.ndarray) -> int:
+    """Room the loop needs: signals, view, decision, a mark a trader, and the outputs of the widest trader twice."""
+    return 136 + len(rows) + 2 * int(max([1, *(rows[:, T_MARKETS] * rows[:, T_OUTPUTS])]))
+
+
 @njit(**JIT)
 def run_slices(
     bounds, market, position, times, candles, interval, subscribers, subscription, closed_of, closed_at, closed_candles, rows, addresses,
-    state, statef, values, values_at, mem, memf, base, table, orders, links, delays, participation, trading, events, log, equity, cursor,
+    state, statef, values, values_at, mem, memf, base, table, orders, links, delays, participation, trading, events, log, equity, cursor, scratch,
 ):  # fmt: skip
     """Trade slices from ``cursor[C_SLICE]`` on.
 
@@ -138,16 +143,14 @@ def run_slices(
     closed_of : for each series the start in ``closed_at``, or -1 where every candle closes; then how many are closed after each.
     closed_candles : (start of each series, float64[m, 5]).
     values, values_at : the indicator matrices, one row of NaN first, and where each (trader, k) begins.
-    delays : int64[3], latency, jitter (ns) and seed. equity : float64[slices], marked at each close.
+    delays : int64[3], latency, jitter (ns) and seed. equity : float64[slices], marked at each
+    close. scratch : int64[scratch_words(rows)], zero at first.
     """
     traders = len(rows)
-    out, view, decision = np.zeros(36, np.int64), np.zeros(36, np.int64), np.zeros(64, np.int64)
+    out, view, decision, due = scratch[:36], scratch[36:72], scratch[72:136], scratch[136 : 136 + traders]
     outf, viewf, decisionf = out.view(np.float64), view.view(np.float64), decision.view(np.float64)
-    due = np.zeros(traders, np.int64)
-    widest = 1
-    for t in range(traders):
-        widest = max(widest, rows[t, T_MARKETS] * rows[t, T_OUTPUTS])
-    now, before = np.zeros(widest), np.zeros(widest)
+    widest = (len(scratch) - 136 - traders) // 2
+    now, before = scratch[136 + traders : 136 + traders + widest].view(np.float64), scratch[136 + traders + widest :].view(np.float64)
     series_start, series_candles = closed_candles
     for s in range(cursor[C_SLICE], len(bounds) - 1):
         lo, hi = bounds[s], bounds[s + 1]

@@ -14,7 +14,7 @@ from pairsim.market.resample import resample
 from pairsim.orders.checks import ACTIVE, reservation_words
 from pairsim.orders.matching import END_OF_DATA, EVENT, EXPIRED, ID_STEP, end_orders, grow_book, new_book
 from pairsim.portfolio.layout import init_portfolio, portfolio_words
-from pairsim.research.loop import C_CODE, C_EVENTS, C_NEXT_ID, C_ORDERS, C_SLICE, C_TRADER, CURSOR_WORDS, DONE, LOG_FULL, ORDER_LOG, run_slices
+from pairsim.research.loop import C_CODE, C_EVENTS, C_NEXT_ID, C_ORDERS, C_SLICE, C_TRADER, CURSOR_WORDS, DONE, LOG_FULL, ORDER_LOG, run_slices, scratch_words
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,14 @@ def simulate(plan: Plan, columns: Columns, broker: SimBroker, cash: float) -> Si
     cursor = np.zeros(CURSOR_WORDS, np.int64)
     cursor[C_NEXT_ID], cursor[C_TRADER] = ID_STEP, -1
     delays = np.array([broker.latency_ns, broker.jitter_ns, broker.seed], np.int64)
+    scratch = np.zeros(scratch_words(plan.rows), np.int64)
     table = np.zeros(reservation_words(len(plan.pairs) + 64), np.int64)
     while True:
         code = run_slices(
             history.bounds, history.market, history.position, history.times, history.candles, plan.base_ns, history.subscribers,
             history.subscription, history.closed_of, history.closed_at, (history.series_start, history.series_candles), history.rows,
             history.addresses, history.state, history.state.view(np.float64), history.values, history.values_at, mem, mem.view(np.float64), 0,
-            table, orders, links, delays, broker.participation or 0.0, ACTIVE, events, log, equity, cursor,
+            table, orders, links, delays, broker.participation or 0.0, ACTIVE, events, log, equity, cursor, scratch,
         )  # fmt: skip
         if code == DONE:
             break
