@@ -26,7 +26,7 @@ from pairsim.errors import InputError, StoreError
 from pairsim.store import schema
 from pairsim.store.location import check_location
 from pairsim.store.lock import StoreLock
-from pairsim.store.opening import begin_run, open_database
+from pairsim.store.opening import begin_run, highest_keys, open_database
 
 Row = Sequence[object]
 
@@ -86,7 +86,7 @@ class Journal:
         self.path = path
         self.run = run
         self.failed: str | None = None
-        self.highest = {name: _highest(connection, name) for name in schema.TABLES}
+        self.highest = highest_keys(connection, path)  # of each table when opened: order ids go on from there
         self._store_lock = lock
         self._connection = connection
         self._capacity = capacity
@@ -231,7 +231,7 @@ class Journal:
             )
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what waits, fold the WAL into the file, release the lock. Again is harmless.
+        """Write what waits, fold the WAL into the file, release the lock. Blocks; again is harmless.
 
         Raises
         ------
@@ -239,14 +239,14 @@ class Journal:
             stays locked then, because its writer still lives.
         """
         with self._lock:
-            if self._closing:
-                return
-            self._closing = True
+            again, self._closing = self._closing, True
             self._ring()
         self._writer.join(timeout)
         if self._writer.is_alive():
             raise StoreError(f"the journal {self.path} did not close in {timeout} s: the disk does not answer")
-        if self.failed is not None:
+        # Only now: an engine whose journal failed may still have orders at a broker, and must be the only one.
+        self._store_lock.release()
+        if self.failed is not None and not again:
             raise self._failure()
 
     def __enter__(self) -> Self:
@@ -312,10 +312,8 @@ class Journal:
         except Exception as error:  # the edge of a thread: whatever it is, it must reach those who wait
             self._fail(error)
         finally:
-            # Not before the last statement: who opens the store next must find no second writer.
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
-            self._store_lock.release()
 
     def _next_group(self) -> _Group | None:
         """The rows gathered meanwhile; None when closing and nothing is left."""
@@ -402,11 +400,6 @@ def _resolve(waiters: list[asyncio.Future[None]]) -> None:
     for waiter in waiters:
         if not waiter.done():  # a cancelled task's
             waiter.set_result(None)
-
-
-def _highest(connection: sqlite3.Connection, table: str) -> int:
-    highest: int = connection.execute(f"SELECT coalesce(max({schema.TABLES[table].key}), 0) FROM {table}").fetchone()[0]
-    return highest
 
 
 def _quantile(ordered: list[int], share: float) -> int:

@@ -85,6 +85,20 @@ def begin_run(connection: sqlite3.Connection, path: Path, run: dict[str, object]
     return cursor.lastrowid
 
 
+def highest_keys(connection: sqlite3.Connection, path: Path) -> dict[str, int]:
+    """The last key of each table, 0 where it is empty.
+
+    Raises
+    ------
+    StoreError : the end of a table cannot be read.
+    """
+    last = {name: f"SELECT coalesce(max({table.key}), 0) FROM {name}" for name, table in schema.TABLES.items()}
+    try:
+        return {name: connection.execute(sql).fetchone()[0] for name, sql in last.items()}
+    except sqlite3.Error as error:
+        raise _refusal(path, error) from error
+
+
 def _check_header(path: Path) -> None:
     """Reading it with SQLite could already touch it: look at the first bytes ourselves."""
     try:

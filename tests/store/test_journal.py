@@ -425,6 +425,18 @@ def test_a_store_locked_by_another_program_fails_closed(monkeypatch, path):
     assert rows(path, "orders") == []
 
 
+def test_a_store_whose_journal_failed_stays_locked_until_it_is_closed(path):
+    journal = Journal.open(path, run={})
+    journal.append("fills", [make.fill("t1", 1), make.fill("t1", 1)])
+    with pytest.raises(StoreError):
+        journal.flush()
+    until(lambda: not journal._writer.is_alive())
+    with pytest.raises(StoreError, match="in use by another engine"):
+        Journal.open(path, run={})
+    assert_failed(journal, r"fills\.trade_id")
+    Journal.open(path, run={}).close()
+
+
 def test_what_was_durable_before_the_failure_was_rightly_called_so(path):
     journal = Journal.open(path, run={})
 

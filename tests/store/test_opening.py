@@ -11,7 +11,7 @@ import pytest
 from store import journal_rows as make
 
 from pairsim.errors import InputError, StoreError
-from pairsim.store import Journal, location, lock, schema
+from pairsim.store import Journal, location, lock, opening, schema
 from pairsim.store.reader import Reader
 
 
@@ -147,6 +147,20 @@ def test_a_damaged_page_is_found_and_the_file_kept_with_words_on_rescue(path, wh
     data[page : page + 4_096] = b"\xa5" * 4_096
     path.write_bytes(data)
     refused(path, r"is damaged .* left as it is; keep a copy, and save .* pairsim\.store\.rescue .*choose another path")
+
+
+def test_damage_at_the_end_of_a_large_file_is_found_though_its_pages_are_not_checked(monkeypatch, path):
+    written(path)
+    connection = sqlite3.connect(path)
+    root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'orders'").fetchone()[0]
+    connection.close()
+    data = bytearray(path.read_bytes())
+    data[(root - 1) * 4_096 : root * 4_096] = b"\xa5" * 4_096
+    path.write_bytes(data)
+    monkeypatch.setattr(opening, "CHECKED_BYTES", 0)
+    with pytest.raises(StoreError, match="is damaged"):
+        Journal.open(path, run={})
+    assert not path.with_name(path.name + "-lock").exists()
 
 
 def test_a_truncated_file_is_found_and_kept(path):
