@@ -77,7 +77,7 @@ from pairsim.portfolio.layout import (
     A_QUOTE_SCALE,
     A_SEQUENCE,
     ACCOUNT_WORDS,
-    M_FROM_BASE,
+    M_BASE_SCALE,
     MARKET_WORDS,
     P_AVERAGE,
     P_QUANTITY,
@@ -113,8 +113,8 @@ def fill_view(row, state, statef, b, time, memf, base, decision, decisionf, view
         m, v, s = b + B_MARKET + k * BM_WORDS, V_MARKET + k * VM_WORDS, D_SNAPSHOT + k * SNAPSHOT_WORDS
         viewf[v + VM_OPEN], viewf[v + VM_HIGH], viewf[v + VM_LOW] = statef[m + BM_OPEN], statef[m + BM_HIGH], statef[m + BM_LOW]
         viewf[v + VM_CLOSE], viewf[v + VM_VOLUME] = statef[m + BM_CLOSE], statef[m + BM_VOLUME]
-        from_base = memf[base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS + M_FROM_BASE]
-        viewf[v + VM_QUANTITY], viewf[v + VM_AVERAGE] = decision[s] * from_base, decisionf[s + 1]
+        base_scale = memf[base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS + M_BASE_SCALE]
+        viewf[v + VM_QUANTITY], viewf[v + VM_AVERAGE] = decision[s] / base_scale, decisionf[s + 1]
         viewf[v + VM_PENDING] = decisionf[s + 2]
 
 
@@ -177,7 +177,7 @@ def evaluate(
             for k in range(row[T_MARKETS]):
                 if row[T_PAIR + k] == decision[order + O_PAIR]:
                     cell = base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS
-                    quantity = decision[order + O_QUANTITY] * memf[cell + M_FROM_BASE]
+                    quantity = decision[order + O_QUANTITY] / memf[cell + M_BASE_SCALE]
                     statef[b + B_PENDING + k] += decision[order + O_SIDE] * quantity
                     state[b + B_PENDING_NUMBER + k] = number
     return orders

@@ -67,7 +67,7 @@ from pairsim.orders.order import (
     may_follow,
 )
 from pairsim.portfolio.accounting import notional_of, pair_cell
-from pairsim.portfolio.layout import A_QUOTE_SCALE, ACCOUNT_WORDS, M_FROM_BASE, M_TO_QUOTE, MARKET_WORDS, P_QUANTITY
+from pairsim.portfolio.layout import A_QUOTE_SCALE, ACCOUNT_WORDS, M_BASE_SCALE, M_TO_QUOTE, MARKET_WORDS, P_QUANTITY
 from pairsim.store.journal import Journal
 
 TAKE = 128  # decisions taken per callback, so that candles and timers get their turn
@@ -222,16 +222,16 @@ class OrderEngine:
                 continue
             self.count += 1
             self.order_id += 1
-            from_base = float(self.memf[self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS + M_FROM_BASE])
+            base_scale = float(self.memf[self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS + M_BASE_SCALE])
             order = Order(
                 self.order_id, f"{self.journal.run}-{number}-{trader}-{j}", d[D_TIME], self.plan.symbols[market], name, _SIDES[side],
-                _TYPES[kind], units * from_base, f[o + 4], f[o + 5], f[o + 6], f[o + 7], d[o + 8],
+                _TYPES[kind], units / base_scale, f[o + 4], f[o + 5], f[o + 6], f[o + 7], d[o + 8],
                 float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]), matching.ID_STEP * self.count, pair, market, side,
                 kind, units, emit_ns=d[D_EMIT], replaces=pair != previous,
             )  # fmt: skip
             previous = pair
             s = D_SNAPSHOT + (pair - self._first_pair(trader)) * SNAPSHOT_WORDS
-            snapshot = (d[s] * from_base, f[s + 1], f[s + 2], d[D_CASH] / self.quote_scale, f[D_EQUITY], d[D_SEQUENCE])
+            snapshot = (d[s] / base_scale, f[s + 1], f[s + 2], d[D_CASH] / self.quote_scale, f[D_EQUITY], d[D_SEQUENCE])
             rows.append(self._order_row(order, wall, trader, d[D_N], j, None, snapshot))
             reason = checks.REASONS[d[o + 9]]
             if not reason and self.venue is None and not (order.stop_loss != order.stop_loss and order.take_profit != order.take_profit):
@@ -398,7 +398,7 @@ class OrderEngine:
         stop = type_ == matching.STOP_LOSS
         order = Order(
             self.order_id, f"{parent.client_order_id}-{'sl' if stop else 'tp'}", time, parent.symbol, parent.trader, _SIDES[side],
-            _TYPES[type_], units * float(self.memf[cell + M_FROM_BASE]), nan if stop else price, price if stop else nan, nan, nan, 0, price,
+            _TYPES[type_], units / float(self.memf[cell + M_BASE_SCALE]), nan if stop else price, price if stop else nan, nan, nan, 0, price,
             venue_id, pair, market, side, type_, units, status=Status.ACCEPTED, emit_ns=clock.monotonic_ns(),
         )  # fmt: skip
         self.live[venue_id] = order
@@ -480,7 +480,7 @@ class OrderEngine:
             cell = base + ACCOUNT_WORDS + market * MARKET_WORDS
             order = Order(
                 self.order_id, f"{self.journal.run}-m{self.manual}-{trader}-0", time, self.plan.symbols[market],
-                self.plan.traders[trader].name, _SIDES[side], "MARKET", abs(units) * float(self.memf[cell + M_FROM_BASE]), nan, nan, nan, nan,
+                self.plan.traders[trader].name, _SIDES[side], "MARKET", abs(units) / float(self.memf[cell + M_BASE_SCALE]), nan, nan, nan, nan,
                 0, float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]), matching.ID_STEP * self.count, pair, market, side,
                 _MARKET, abs(units), emit_ns=clock.monotonic_ns(), replaces=True,
             )  # fmt: skip
@@ -509,7 +509,7 @@ class OrderEngine:
     ) -> None:  # fmt: skip
         """See `Reports`."""
         cell = self.arena.portfolio + ACCOUNT_WORDS + order.market * MARKET_WORDS
-        units = round(quantity / float(self.memf[cell + M_FROM_BASE]))
+        units = round(quantity * float(self.memf[cell + M_BASE_SCALE]))
         notional = int(notional_of(float(price), units, float(self.memf[cell + M_TO_QUOTE])))
         if units <= 0 or not price > 0 or notional < 0:
             raise BrokerError(f"a fill of {quantity!r} at {price!r} for {order.client_order_id} cannot be booked: both must be above 0")

@@ -24,7 +24,7 @@ from pairsim.portfolio.layout import (
     A_SLIPPAGE,
     A_TAKER,
     ACCOUNT_WORDS,
-    M_FROM_BASE,
+    M_BASE_SCALE,
     M_LOT,
     M_TICK,
     M_TO_QUOTE,
@@ -374,7 +374,7 @@ def match_candle(orders, links, mem, memf, base, market, time, opening, high, lo
         return n
     budget = np.int64(NEVER)
     if participation > 0.0:
-        share = participation * volume / memf[base + ACCOUNT_WORDS + market * MARKET_WORDS + M_FROM_BASE]
+        share = participation * volume * memf[base + ACCOUNT_WORDS + market * MARKET_WORDS + M_BASE_SCALE]
         budget = np.int64(share) if share < 9e18 else budget
     while row >= 0:  # 1: cancels and expiries, 2: the open
         o = orders[row]

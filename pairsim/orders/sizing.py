@@ -20,7 +20,7 @@ from pairsim.orders.order import (
     OrderType,
 )
 from pairsim.portfolio.accounting import JIT, affordable
-from pairsim.portfolio.layout import A_QUOTE_SCALE, A_SHORT, A_SLIPPAGE, A_TAKER, M_FROM_BASE, M_LOT, M_TO_QUOTE, MONEY_LIMIT
+from pairsim.portfolio.layout import A_QUOTE_SCALE, A_SHORT, A_SLIPPAGE, A_TAKER, M_BASE_SCALE, M_LOT, M_TO_QUOTE, MONEY_LIMIT
 
 # Signal kinds and units as in ``strategies.signal``; repeated here because kernels freeze them and orders stand below.
 BUY, SELL, TARGET, CLOSE, CANCEL = 1, 2, 3, 4, 5
@@ -40,9 +40,9 @@ PROBLEMS = {
 
 
 @njit(**JIT)
-def lots_of(quantity, from_base, lot):
+def lots_of(quantity, base_scale, lot):
     """Base units of a float quantity, rounded down to the lot; an exact lot stays exact. -1: cannot be counted."""
-    lots = quantity / (from_base * lot)
+    lots = quantity * base_scale / lot
     if not abs(lots) < MONEY_LIMIT / lot:
         return np.int64(-1)
     nearest = np.rint(lots)
@@ -55,7 +55,7 @@ def lots_of(quantity, from_base, lot):
 def _quantity(unit, amount, equity, price, memf, base, cell, lot):
     """Base units (not negative) of ``abs(amount)``; -1 if it cannot be counted."""
     if unit == QUANTITY:
-        return lots_of(abs(amount), memf[cell + M_FROM_BASE], lot)
+        return lots_of(abs(amount), memf[cell + M_BASE_SCALE], lot)
     money = abs(amount) * (equity if unit == WEIGHT else 1.0) * memf[base + A_QUOTE_SCALE]
     if not money < MONEY_LIMIT:
         return np.int64(-1)

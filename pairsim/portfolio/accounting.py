@@ -19,7 +19,7 @@ from pairsim.portfolio.layout import (
     A_QUOTE_SCALE,
     A_REALISED,
     ACCOUNT_WORDS,
-    M_FROM_BASE,
+    M_BASE_SCALE,
     M_MARK,
     M_QUANTITY,
     M_TO_QUOTE,
@@ -121,7 +121,7 @@ def book(mem, memf, base, pair, side, quantity, notional, fee):
             cost = side * (notional - closing)
     held += side * quantity
     mem[cell + P_QUANTITY], mem[cell + P_COST] = held, cost
-    memf[cell + P_QUANTITY_F] = held * memf[market + M_FROM_BASE]
+    memf[cell + P_QUANTITY_F] = held / memf[market + M_BASE_SCALE]
     memf[cell + P_AVERAGE] = abs(cost / (held * memf[market + M_TO_QUOTE])) if held != 0 else 0.0
     mem[cell + P_REALISED] += realised
     mem[cell + P_FEES] += fee
@@ -172,7 +172,7 @@ def mark_equity(mem, memf, base, time):
         cell = base + ACCOUNT_WORDS + k * MARKET_WORDS
         held = mem[cell + M_QUANTITY]
         if held != 0:
-            equity += held * memf[cell + M_FROM_BASE] * memf[cell + M_MARK]
+            equity += held / memf[cell + M_BASE_SCALE] * memf[cell + M_MARK]
     memf[base + A_EQUITY] = equity
     mem[base + A_MARK_TIME] = time
     return equity

@@ -18,7 +18,7 @@ from pairsim.market.instrument import Instrument
 ACCOUNT_WORDS = 16
 
 # Market cell: the account's quantity, its mark, and what the kernels need of the instrument.
-(M_QUANTITY, M_MARK, M_MARK_TIME, M_FROM_BASE, M_TO_QUOTE, M_LOT, M_TICK, M_MINIMUM) = range(8)
+(M_QUANTITY, M_MARK, M_MARK_TIME, M_BASE_SCALE, M_TO_QUOTE, M_LOT, M_TICK, M_MINIMUM) = range(8)
 MARKET_WORDS = 8
 
 # Pair cell: the position of one trader in one market. NUMBER is the last decision taken in; IN_FLIGHT counts its market orders
@@ -91,7 +91,7 @@ def init_portfolio(
     for k, instrument in enumerate(instruments):
         cell = market_cell(base, k)
         base_scale = 10.0**instrument.base_scale
-        f[cell + M_FROM_BASE] = 1.0 / base_scale
+        f[cell + M_BASE_SCALE] = base_scale
         f[cell + M_TO_QUOTE] = quote_scale / base_scale
         mem[cell + M_LOT] = instrument.lot_units
         f[cell + M_TICK] = instrument.tick_size or 0.0
