@@ -286,8 +286,8 @@ def _has_data(mem: Words, base: int) -> bool:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _has_room(mem: Words, base: int) -> bool:
-    return load_relaxed(mem, base + _TAIL) - load_acquire(mem, base + _HEAD) <= mem[base + _MASK]
+def _is_released(mem: Words, base: int, seen_head: int) -> bool:
+    return load_acquire(mem, base + _HEAD) > seen_head
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -333,7 +333,17 @@ def wait_for_room(mem: Words, base: int, timeout_ns: int) -> bool:
 
     Several waits for one and the same place are one stall. Returns whether there is room, False as in `wait_for_data`.
     """
-    if _has_room(mem, base):
+    full = load_relaxed(mem, base + _TAIL) - mem[base + _MASK] - 1  # where the head stands when there is no room
+    return wait_for_release(mem, base, full, timeout_ns)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def wait_for_release(mem: Words, base: int, seen_head: int, timeout_ns: int) -> bool:
+    """Producer: sleep until the head is past `seen_head`, for one deadline at most; counts like `wait_for_room`.
+
+    For a producer that is held back by less than the whole ring, such as by a limit on records outstanding.
+    """
+    if _is_released(mem, base, seen_head):
         return True
     begin = now_ns()
     end = load_relaxed(mem, base + _TAIL)
@@ -341,48 +351,26 @@ def wait_for_room(mem: Words, base: int, timeout_ns: int) -> bool:
         mem[base + _STALLED_AT] = end
         mem[base + _STALLS] += 1
     for _ in range(mem[base + _SPINS]):
-        if _has_room(mem, base):
+        if _is_released(mem, base, seen_head):
             break
         cpu_pause()
     else:
-        if _arm_producer(mem, base):
+        if _arm_producer(mem, base, seen_head):
             wait_word(mem, base + _PRODUCER_SLEEPS, 1, timeout_ns)
             store_relaxed(mem, base + _PRODUCER_SLEEPS, 0)
     mem[base + _BLOCKED_NS] += now_ns() - begin
-    return _has_room(mem, base)
+    return _is_released(mem, base, seen_head)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _arm_producer(mem: Words, base: int) -> bool:
+def _arm_producer(mem: Words, base: int, seen_head: int) -> bool:
     """The same as `arm_consumer`, the other way round."""
     store_relaxed(mem, base + _PRODUCER_SLEEPS, 1)
     fence()
-    if not _has_room(mem, base):
+    if not _is_released(mem, base, seen_head):
         return True
     store_relaxed(mem, base + _PRODUCER_SLEEPS, 0)
     return False
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def wait_for_release(mem: Words, base: int, seen_head: int, timeout_ns: int) -> bool:
-    """Producer: sleep until the head is past `seen_head`, for one deadline at most; counts like `wait_for_room`.
-
-    For a producer that is held back by less than the whole ring, such as the credits of one market.
-    """
-    if load_acquire(mem, base + _HEAD) != seen_head:
-        return True
-    begin = now_ns()
-    end = load_relaxed(mem, base + _TAIL)
-    if mem[base + _STALLED_AT] != end:
-        mem[base + _STALLED_AT] = end
-        mem[base + _STALLS] += 1
-    store_relaxed(mem, base + _PRODUCER_SLEEPS, 1)
-    fence()
-    if load_acquire(mem, base + _HEAD) == seen_head:
-        wait_word(mem, base + _PRODUCER_SLEEPS, 1, timeout_ns)
-    store_relaxed(mem, base + _PRODUCER_SLEEPS, 0)
-    mem[base + _BLOCKED_NS] += now_ns() - begin
-    return load_acquire(mem, base + _HEAD) != seen_head
 
 
 # ---------------------------------------------------------------- copying, for convenience

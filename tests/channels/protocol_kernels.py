@@ -371,7 +371,7 @@ def producer_falls_asleep(mem, base, rounds, until_ns):
         if load_relaxed(mem, OVER):
             break
         junk ^= stagger(1, turn)
-        sleeps = _arm_producer(mem, base)
+        sleeps = _arm_producer(mem, base, turn - 1)
         meet(mem, LEFT, RIGHT, 2 * turn)
         slept += sleeps
         lost += sleeps and load_acquire(mem, base + _PRODUCER_SLEEPS) != 0

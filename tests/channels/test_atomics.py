@@ -173,7 +173,7 @@ def one_ring() -> np.ndarray:
         (ring.wake_consumer, (-1,), [r"fence seq_cst", r"load atomic", r"atomicrmw xchg"]),
         (ring.wake_producer, (), [r"fence seq_cst", r"load atomic", r"atomicrmw xchg"]),
         (ring.arm_consumer, (), [r"store atomic", r"fence seq_cst", r"load atomic i64, .* acquire"]),
-        (ring._arm_producer, (), [r"store atomic", r"fence seq_cst", r"load atomic i64, .* acquire"]),
+        (ring._arm_producer, (0,), [r"store atomic", r"fence seq_cst", r"load atomic i64, .* acquire"]),
         (seqlock.write_begin, (), [r"store atomic", r"fence release"]),
         (seqlock.write_end, (), [r"store atomic i64 .* release"]),
         (seqlock.read_begin, (), [r"load atomic i64, .* acquire"]),

@@ -25,6 +25,7 @@ from pairsim.channels.ring import (
     try_pop,
     try_push,
     wait_for_data,
+    wait_for_release,
     wait_for_room,
     wake_consumer,
     wake_producer,
@@ -217,6 +218,18 @@ def test_the_doorbell_rings_only_for_an_armed_consumer_and_once():
         bell.clear()
         wake_consumer(mem, BASE, bell.write_fd)  # not armed any more
         assert not is_readable(bell)
+
+
+def test_a_producer_may_wait_for_less_than_a_full_ring():
+    mem, got = new_ring(8), []
+    push(mem, BASE, records(0, 3))
+    assert not wait_for_release(mem, BASE, 0, MOMENT_NS)
+    assert ring_stats(mem, BASE)["stalls"] == 1 and ring_stats(mem, BASE)["blocked_ns"] >= MOMENT_NS
+    held_back = run_beside(lambda: got.append(wait_for_release(mem, BASE, 1, LONG_NS)))
+    release(mem, BASE, 2)
+    wake_producer(mem, BASE)
+    held_back.join(5)
+    assert got == [True]
 
 
 def test_rouse_wakes_whoever_sleeps_without_a_flag():
