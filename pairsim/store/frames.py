@@ -3,6 +3,8 @@
 Integers become the user's words and floats here: a quantity is units / 10**scale, a time Datetime ns UTC.
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from pairsim.orders.order import TERMINAL, Liquidity, OrderType, Status
@@ -208,6 +210,10 @@ def _trader_named(rows: pl.DataFrame, traders: pl.DataFrame) -> pl.DataFrame:
     return rows.rename({"trader": "number"}).join(names, on=["run", "number"], how="left", maintain_order="left")
 
 
+def _quotient(columns: Sequence[pl.Series]) -> pl.Series:
+    return pl.Series(columns[0].to_numpy() / columns[1].to_numpy(), dtype=pl.Float64).fill_nan(None)
+
+
 def _number(status: Status) -> pl.Expr:
     return pl.lit(int(status), pl.Int64)
 
@@ -217,11 +223,16 @@ def _time(column: str) -> pl.Expr:
 
 
 def _quantity(column: str) -> pl.Expr:
-    return pl.col(column) / pl.col("base_unit")
+    return _scaled(column, "base_unit")
 
 
 def _money(column: str) -> pl.Expr:
-    return pl.col(column) / pl.col("quote_unit")
+    return _scaled(column, "quote_unit")
+
+
+def _scaled(column: str, unit: str) -> pl.Expr:
+    # Not polars' own division: by a column of one value it multiplies with the reciprocal, an ulp off for one in eight.
+    return pl.map_batches([pl.col(column), pl.col(unit)], _quotient, return_dtype=pl.Float64)
 
 
 def _word(name: str, words: dict[int, str], number: pl.Expr | None = None) -> pl.Expr:
