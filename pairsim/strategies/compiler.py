@@ -6,7 +6,7 @@ the hash of all it depends on, in the process and on disk. What is kept on disk 
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from pairsim.indicators import Indicator
 from pairsim.strategies import object_store
 from pairsim.strategies.context import Layout, layout_of
 from pairsim.strategies.fingerprint import fingerprint, frozen_globals
+from pairsim.strategies.machine_code import compile_strategy, cpu_identity, load_object
 from pairsim.strategies.plain import PlainTwin
 from pairsim.strategies.reason import explain_fallback
 from pairsim.strategies.strategy import Strategy, fields_of, note_reason
@@ -86,8 +87,9 @@ class StrategyCode:
         values: NDArray[np.float64],
         previous: NDArray[np.float64],
     ) -> str:
-        """Traceback of one candle run as plain Python on copies of these words, of which a compiled run returned -1."""
-        return self.plain().explain(record, view, values, previous)
+        """Traceback of one candle run as plain Python on copies of these words, of which a run returned -1."""
+        found = self.plain().explain(record, view, values, previous)
+        return found or (_ONLY_COMPILED if self.compiled else "")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_twin": []}
@@ -129,6 +131,12 @@ def prepare(strategy: Strategy) -> StrategyCode:
     )
 
 
+_ONLY_COMPILED: Final = (
+    "StrategyError: only the compiled method fails on this candle, plain Python does not: an integer in it leaves the "
+    "range of 64 bits, or an integer is raised to a negative power; use floats there"
+)
+
+
 def load(object_code: bytes) -> int:
     """Address of the C function of compiled code in this process; loading the same code again costs a lookup.
 
@@ -137,8 +145,6 @@ def load(object_code: bytes) -> int:
     StrategyError
         The bytes are damaged or were made for another version or another CPU.
     """
-    from pairsim.strategies.machine_code import load_object
-
     return load_object(object_store.unwrap(object_code, _machine()))
 
 
@@ -163,8 +169,6 @@ def _record_dtype(strategy: Strategy) -> np.dtype[Any]:
 
 
 def _machine() -> str:
-    from pairsim.strategies.machine_code import cpu_identity
-
     return cpu_identity()
 
 
@@ -195,8 +199,6 @@ def _code(strategy: Strategy, layout: Layout, key: str) -> tuple[bytes, str]:
 
 
 def _compile(strategy: Strategy, layout: Layout, key: str) -> tuple[bytes, str]:
-    from pairsim.strategies.machine_code import compile_strategy
-
     try:
         return object_store.wrap(compile_strategy(strategy, layout, key), _machine()), ""
     except Exception as error:  # the compiler's errors have no common root, and each of them means: run it as it is

@@ -5,6 +5,7 @@ Not the source text, which misses a changed global and does not exist for ``pyth
 comment costs no compilation. Hashing too much costs a compilation, hashing too little runs stale code.
 """
 
+import contextlib
 import enum
 import hashlib
 import types
@@ -125,8 +126,9 @@ class _Walk:
             self._add(value.__func__)
         elif isinstance(value, property):
             self.add(value.fget, value.fset)
-        else:
-            self._text(repr(value))
+        else:  # nothing that numba compiles: a global of a strategy that will run as plain Python
+            with contextlib.suppress(Exception):
+                self._text(repr(value))
 
     def _function(self, function: types.FunctionType) -> None:
         self._text(f"{function.__module__} {function.__name__}")

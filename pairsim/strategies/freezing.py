@@ -5,6 +5,7 @@ every notebook with a helper function would fall back to plain Python, a hundred
 """
 
 import builtins
+import math
 import types
 from collections.abc import Callable, Mapping
 from inspect import getattr_static
@@ -45,11 +46,15 @@ class Freezer:
     ----------
     compiled : turns a function into a numba dispatcher.
     known : whether numba compiles calls of this function as it is.
+    exchanged : what stands in for a function of Python's own; the function itself where nothing does.
     """
 
-    def __init__(self, compiled: Callable[[Any], Any], known: Callable[[Any], bool]) -> None:
+    def __init__(
+        self, compiled: Callable[[Any], Any], known: Callable[[Any], bool], exchanged: Callable[[Any], Any]
+    ) -> None:
         self._compiled = compiled
         self._known = known
+        self._exchanged = exchanged
         self._dispatchers: dict[int, Any] = {}
         self._originals: list[Any] = []  # keeps the ids above from being reused
 
@@ -64,9 +69,9 @@ class Freezer:
         """A global as compiled code may use it."""
         if isinstance(value, types.FunctionType):
             return value if is_foreign(value.__module__) or self._known(value) else self.dispatcher(value)
-        if isinstance(value, types.ModuleType) and not is_foreign(value.__name__):
+        if isinstance(value, types.ModuleType) and (value is math or not is_foreign(value.__name__)):
             return _FrozenModule(value, self.value)
-        return value
+        return self._exchanged(value)
 
     def dispatcher(self, function: types.FunctionType) -> Any:
         """The compiled form of a plain function, made once, so that functions may call themselves and each other."""
@@ -118,3 +123,5 @@ class Freezer:
         for name in global_names(function.__code__):
             if name in function.__globals__:
                 scope[name] = self.value(function.__globals__[name])
+            elif name in vars(builtins):
+                scope[name] = self.value(vars(builtins)[name])

@@ -20,6 +20,7 @@ from numba.core.runtime import rtsys
 from numba.core.typed_passes import NopythonTypeInference
 
 from pairsim.errors import StrategyError
+from pairsim.strategies.compiled_arithmetic import faithful_function, faithful_operator
 from pairsim.strategies.compiled_signal import SIGNAL_TYPE
 from pairsim.strategies.compiled_types import ContextType, SelfType, context_value, stored_type
 from pairsim.strategies.context import Layout
@@ -35,13 +36,14 @@ _INT64: Final = ir.IntType(64)
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
-class _StoresKeepTheirType(FunctionPass):
-    """After typing: ``self.field = value`` keeps the type of the value.
+class _PythonsMeaning(FunctionPass):
+    """After typing: stores and operators are given Python's meaning.
 
-    numba would convert it to the field's type before our lowering sees it, a float to an int silently.
+    ``self.field = value`` keeps the type of the value: numba would convert it to the field's type before our lowering
+    sees it, a float to an int silently.
     """
 
-    _name = "pairsim_stores_keep_their_type"
+    _name = "pairsim_pythons_meaning"
 
     def __init__(self) -> None:
         FunctionPass.__init__(self)
@@ -53,13 +55,20 @@ class _StoresKeepTheirType(FunctionPass):
                 if isinstance(target, SelfType):
                     del state.calltypes[store]
                     state.calltypes[store] = stored_type(target, state.typemap[store.value.name])
+            for operation in (*block.find_exprs("binop"), *block.find_exprs("inplace_binop")):
+                place = "fn" if operation.op == "binop" else "immutable_fn"
+                found = faithful_operator(getattr(operation, place), state.calltypes[operation])
+                if found is not None:
+                    setattr(operation, place, found[0])
+                    del state.calltypes[operation]
+                    state.calltypes[operation] = found[1]
         return True
 
 
 class _Pipeline(compiler.CompilerBase):
     def define_pipelines(self) -> list[Any]:
         passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.add_pass_after(_StoresKeepTheirType, NopythonTypeInference)
+        passes.add_pass_after(_PythonsMeaning, NopythonTypeInference)
         passes.finalize()
         return [passes]
 
@@ -99,7 +108,11 @@ def compile_strategy(strategy: Strategy, layout: Layout, key: str) -> bytes:
     typing_context, context = target.typing_context, target.target_context
     typing_context.refresh()
     context.refresh()
-    freezer = Freezer(_compiled_helper, lambda function: typing_context._lookup_global(function) is not None)
+    freezer = Freezer(
+        _compiled_helper,
+        known=lambda function: typing_context._lookup_global(function) is not None,
+        exchanged=faithful_function,
+    )
     this = SelfType(key, fields_of(strategy), freezer.member(strategy))
     method = freezer.function(type(strategy).generate_signal)  # type: ignore[arg-type]
     compiled = compiler.compile_extra(

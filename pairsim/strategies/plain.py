@@ -140,8 +140,6 @@ def _record_class(cls: type[Strategy]) -> type[Any]:
         "_fields_": words,
     }
     meta: Any = type(ctypes.Structure)
-    if not issubclass(meta, type(cls)):  # the user's class has a metaclass, such as ABCMeta
-        meta = type("RecordMeta", (type(cls), meta), {})
     with laid_over_record():
         return meta(cls.__name__, (cls, ctypes.Structure), namespace)
 

@@ -216,8 +216,11 @@ def _look(strategy: Strategy, function: types.FunctionType, method: types.Functi
 def _texts(strategy: Strategy, function: types.FunctionType, node: ast.AST) -> Iterator[str]:
     if type(node) in _SYNTAX:
         yield _SYNTAX[type(node)]
-    elif isinstance(node, ast.Try):
-        yield from _try(node)
+    elif isinstance(node, ast.Try) and node.finalbody:
+        yield "uses finally"
+    elif isinstance(node, ast.ExceptHandler):
+        if node.type is not None and ast.unparse(node.type) != "Exception":
+            yield f"catches {ast.unparse(node.type)}; only Exception can be caught in compiled code"
     elif isinstance(node, ast.Call):
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         if name in _BUILTINS and isinstance(_global(function, name), type | types.BuiltinFunctionType):
@@ -230,14 +233,6 @@ def _texts(strategy: Strategy, function: types.FunctionType, node: ast.AST) -> I
         for target in node.targets:
             if isinstance(target, ast.Attribute):
                 yield f"stores None in {ast.unparse(target)}; use float('nan') for \"no value\""
-
-
-def _try(node: ast.Try) -> Iterator[str]:
-    if node.finalbody:
-        yield "uses finally"
-    for handler in node.handlers:
-        if handler.type is not None and not (isinstance(handler.type, ast.Name) and handler.type.id == "Exception"):
-            yield f"catches {ast.unparse(handler.type)}; only Exception can be caught in compiled code"
 
 
 def _attribute(strategy: Strategy, function: types.FunctionType, node: ast.Attribute, owner: str) -> Iterator[str]:

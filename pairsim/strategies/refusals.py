@@ -5,6 +5,7 @@ text, random numbers come from another generator. Bytecode is read, not source, 
 """
 
 import builtins
+import math
 import random
 import types
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,8 @@ _BUILTINS: Final = {
     print: "calls print()",
     hash: "calls hash()",
     id: "calls id()",
+    math.gamma: "calls math.gamma()",
+    math.lgamma: "calls math.lgamma()",
 }
 _RANDOM: Final = "draws random numbers; a strategy must decide the same way when a candle is repeated"
 
@@ -96,6 +99,8 @@ def _text(instructions: list[Instruction], position: int, scope: Mapping[str, An
         return _RANDOM
     if value is np.random or (value is np and following == "random"):
         return _RANDOM
+    if value is math and following in ("gamma", "lgamma"):
+        return f"calls math.{following}()"
     for builtin, text in _BUILTINS.items():
         if value is builtin and not _ends_in_raise(instructions, position):
             return text

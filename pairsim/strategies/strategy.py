@@ -303,6 +303,8 @@ class Strategy:
         super().__init_subclass__(**options)
         if _laying_over.get():
             return
+        if type(cls) is not type or any(vars(parent).get("__slots__") for parent in cls.__mro__):
+            raise StrategyError(f"{cls.__name__} has a metaclass or __slots__; a strategy is an ordinary class")
         own = {name: field for name, field in vars(cls).items() if isinstance(field, Field)}
         notes = vars(cls).get("__annotations__", {})
         for name, field in own.items():
