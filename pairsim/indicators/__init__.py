@@ -10,10 +10,12 @@ from pairsim.indicators.convergence_divergence import MACD, MACDLines, macd
 from pairsim.indicators.exponential_average import EMA, ema
 from pairsim.indicators.heikin_ashi_candles import HeikinAshi, HeikinAshiCandles, heikin_ashi
 from pairsim.indicators.indicator import Indicator
+from pairsim.indicators.many import batch_many
 from pairsim.indicators.relative_strength import RSI, rsi
 from pairsim.indicators.rolling_deviation import Bollinger, BollingerBands, StdDev, ZScore, bollinger, stddev, zscore
 from pairsim.indicators.rolling_extremes import Highest, Lowest, highest, lowest
 from pairsim.indicators.simple_average import SMA, sma
+from pairsim.indicators.windowed_function import indicator
 
 __all__ = [
     "ATR",
@@ -33,10 +35,12 @@ __all__ = [
     "StdDev",
     "ZScore",
     "atr",
+    "batch_many",
     "bollinger",
     "ema",
     "heikin_ashi",
     "highest",
+    "indicator",
     "lowest",
     "macd",
     "rsi",

@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from pairsim.channels.native import pointer
 
-__all__ = ["COLUMNS", "JIT", "RAISED", "STEP", "FloatArray", "floats", "places"]
+__all__ = ["COLUMNS", "JIT", "LONGEST", "RAISED", "STEP", "FloatArray", "floats", "places"]
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
 COLUMNS: Final = ("open", "high", "low", "close", "volume")
 """What a candle is to a step, in this order."""
+
+LONGEST: Final = 100_000
+"""Longest period or lookback, as in TA-Lib: a window is held in memory for each market."""
 
 STEP: Final = types.int64(*[types.intp] * 6)
 """The C signature of a step."""

@@ -19,8 +19,8 @@ from typing import ClassVar
 import numpy as np
 from numba import njit, types
 
-from pairsim.indicators.abi import JIT, FloatArray, floats
-from pairsim.indicators.builtin import INPUT, LONGEST, BuiltIn, compiled
+from pairsim.indicators.abi import JIT, LONGEST, FloatArray, floats
+from pairsim.indicators.builtin import INPUT, BuiltIn, compiled
 from pairsim.indicators.series import SeriesT, single
 
 __all__ = ["ATR", "atr"]
@@ -63,13 +63,20 @@ def _batch(high, low, close, period, keep, share, out):
     before = close[period]
     highs, lows, closes, after = high[period + 1 :], low[period + 1 :], close[period + 1 :], out[period + 1 :]
     for start in range(0, closes.size, _TERM):
-        for i in range(start, min(start + _TERM, closes.size)):
-            newest = _true_range(highs[i], lows[i], before)
-            before = closes[i]
-            spreads += highs[i] - lows[i]
+        end = start + _TERM
+        term_high, term_low, term_close, averages = (
+            highs[start:end],
+            lows[start:end],
+            closes[start:end],
+            after[start:end],
+        )
+        for i in range(term_close.size):
+            newest = _true_range(term_high[i], term_low[i], before)
+            before = term_close[i]
+            spreads += term_high[i] - term_low[i]
             new_total = _smooth(earlier, last_range, newest, keep)
             earlier, total, last_range = total, new_total, newest
-            after[i] = total * share
+            averages[i] = total * share
         earlier, total = _settle(earlier), _settle(total)
     return math.isfinite(total + spreads + before)
 

@@ -17,14 +17,12 @@ from pairsim.errors import InputError
 from pairsim.indicators.abi import COLUMNS, STEP, FloatArray
 from pairsim.indicators.indicator import Indicator
 
-__all__ = ["INPUT", "LONGEST", "BuiltIn", "compiled"]
+__all__ = ["INPUT", "BuiltIn", "compiled"]
 
 INPUT: Final = types.Array(types.float64, 1, "C", readonly=True)
 
-LONGEST: Final = 100_000
-"""Longest period, as in TA-Lib: a window is held in memory for each market."""
-
 _STEPS: dict[type, Any] = {}
+_READY: set[tuple[Any, str]] = set()
 _COMPILING = threading.Lock()
 
 
@@ -34,14 +32,14 @@ def compiled(kernel: Any, outputs: Sequence[FloatArray], *arguments: Any) -> Any
     Compiled here and not by the decorator, where it would happen at import; and for outputs that are contiguous or not
     and inputs that are read-only, not for each combination that comes along. Without the JIT it is a plain function.
     """
-    if hasattr(kernel, "compile"):
-        output = types.Array(types.float64, 1, "C" if all(each.flags.c_contiguous for each in outputs) else "A")
-        signature = (*arguments, *[output] * len(outputs))
-        if signature not in kernel.signatures:
-            with _COMPILING:
+    layout = "C" if all(each.flags.c_contiguous for each in outputs) else "A"
+    if (kernel, layout) not in _READY:
+        with _COMPILING:
+            if hasattr(kernel, "compile"):
                 kernel.disable_compile(False)
-                kernel.compile(signature)
+                kernel.compile((*arguments, *[types.Array(types.float64, 1, layout)] * len(outputs)))
                 kernel.disable_compile()
+            _READY.add((kernel, layout))
     return kernel
 
 
@@ -57,6 +55,10 @@ class BuiltIn(Indicator):
     @property
     def columns(self) -> tuple[str, ...]:
         return (getattr(self, "source", "close"),)
+
+    @property
+    def window_words(self) -> int:
+        return 0
 
     def step_address(self) -> int:
         kind = type(self)
@@ -75,7 +77,10 @@ class BuiltIn(Indicator):
             raise InputError(
                 f"{self!r}: out is {out.dtype}{list(out.shape)}, must be float64[{size}, {len(self.fields)}]"
             )
-        outputs = [out[:, k] for k in range(len(self.fields))]
+        self.fill(inputs, [out[:, k] for k in range(len(self.fields))])
+
+    def fill(self, inputs: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> None:
+        """`batch_into` with only the columns that it reads, contiguous, and an array for each output, unchecked."""
         if not self._batch(inputs, outputs):
             self._begin_anew(inputs, outputs)
 

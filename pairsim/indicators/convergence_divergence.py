@@ -21,8 +21,8 @@ import numpy as np
 from numba import njit, types
 
 from pairsim.errors import InputError
-from pairsim.indicators.abi import COLUMNS, JIT, FloatArray, floats
-from pairsim.indicators.builtin import INPUT, LONGEST, BuiltIn, compiled
+from pairsim.indicators.abi import COLUMNS, JIT, LONGEST, FloatArray, floats
+from pairsim.indicators.builtin import INPUT, BuiltIn, compiled
 from pairsim.indicators.series import several
 
 if TYPE_CHECKING:
@@ -80,14 +80,21 @@ def _batch(values, fast, slow, signal, fast_keep, slow_keep, signal_keep, out, o
     rest, after = values[first + 1 :], out[first + 1 :]
     after_signal, after_histogram = out_signal[first + 1 :], out_histogram[first + 1 :]
     for start in range(0, rest.size, _TERM):
-        for i in range(start, min(start + _TERM, rest.size)):
-            change = rest[i] - value
-            value = rest[i]
+        end = start + _TERM
+        term, lines, signals, histogram = (
+            rest[start:end],
+            after[start:end],
+            after_signal[start:end],
+            after_histogram[start:end],
+        )
+        for i in range(term.size):
+            change = term[i] - value
+            value = term[i]
             fast_gap, slow_gap = _update(fast_gap, change, fast_keep), _update(slow_gap, change, slow_keep)
             new_line = fast_gap - slow_gap
             signal_gap = _update(signal_gap, new_line - line, signal_keep)
             line = new_line
-            after[i], after_signal[i], after_histogram[i] = line, line + signal_gap, -signal_gap
+            lines[i], signals[i], histogram[i] = line, line + signal_gap, -signal_gap
         fast_gap, slow_gap, signal_gap = _settle(fast_gap), _settle(slow_gap), _settle(signal_gap)
     return math.isfinite(signal_gap)
 

@@ -17,8 +17,8 @@ from typing import ClassVar
 import numpy as np
 from numba import njit, types
 
-from pairsim.indicators.abi import COLUMNS, JIT, FloatArray, floats
-from pairsim.indicators.builtin import INPUT, LONGEST, BuiltIn, compiled
+from pairsim.indicators.abi import COLUMNS, JIT, LONGEST, FloatArray, floats
+from pairsim.indicators.builtin import INPUT, BuiltIn, compiled
 from pairsim.indicators.series import SeriesT, single
 
 __all__ = ["EMA", "ema"]
@@ -60,12 +60,13 @@ def _batch(values, period, keep, out):
     out[period - 1] = value + distance
     rest, after = values[period:], out[period:]
     for start in range(0, rest.size, _TERM):
-        for i in range(start, min(start + _TERM, rest.size)):
-            change = rest[i] - value
-            value = rest[i]
+        term, averages = rest[start : start + _TERM], after[start : start + _TERM]
+        for i in range(term.size):
+            change = term[i] - value
+            value = term[i]
             new, pull = _update(earlier, pull, change, keep)
             earlier, distance = distance, new
-            after[i] = value + distance
+            averages[i] = value + distance
         earlier, distance = _settle(earlier), _settle(distance)
     return math.isfinite(distance)
 

@@ -2,6 +2,10 @@
 
 ``close = (open + high + low + close) / 4``; ``open`` is the middle of the averaged candle before, and of the first
 candle ``(open + close) / 2``; ``high`` and ``low`` are the furthest of the candle's own and those two. As in TA-Lib.
+
+Each averaged open is made from the candle before the last, so that the next need not wait for it:
+
+    open[i] = open[i-1] / 2 + close[i-1] / 2 = (open[i-2] / 4 + close[i-2] / 4) + close[i-1] / 2
 """
 
 import math
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HeikinAshi", "HeikinAshiCandles", "heikin_ashi"]
 
-_SEEN, _OPEN, _CLOSE = range(3)  # the state: whether there was a candle, and the averaged one
+# The state: whether there was a candle; the next averaged open; a quarter of the last averaged open and close.
+_SEEN, _OPEN, _QUARTERS = range(3)
 
 
 @njit(**JIT)
@@ -29,8 +34,13 @@ def _close(open, high, low, close):
 
 
 @njit(**JIT)
-def _middle(one, other):
-    return 0.5 * one + 0.5 * other
+def _next_open(quarters, close):
+    return quarters + 0.5 * close
+
+
+@njit(**JIT)
+def _quarters(open, close):
+    return 0.25 * open + 0.25 * close
 
 
 @njit(**JIT)
@@ -48,15 +58,17 @@ def _batch(open, high, low, close, out_open, out_high, out_low, out_close):
     if open.size == 0:
         return True
     high, low, close = high[: open.size], low[: open.size], close[: open.size]
-    averaged_open, averaged_close = open[0], close[0]
+    averaged_open = 0.5 * open[0] + 0.5 * close[0]
+    before = 0.5 * averaged_open  # as if the candle before were this open
     for i in range(open.size):
-        averaged_open = _middle(averaged_open, averaged_close)
         averaged_close = _close(open[i], high[i], low[i], close[i])
         out_open[i] = averaged_open
         out_high[i] = _larger(high[i], _larger(averaged_open, averaged_close))
         out_low[i] = _smaller(low[i], _smaller(averaged_open, averaged_close))
         out_close[i] = averaged_close
-    return math.isfinite(averaged_open + averaged_close)
+        quarters = _quarters(averaged_open, averaged_close)
+        averaged_open, before = _next_open(before, averaged_close), quarters
+    return math.isfinite(averaged_open + before)
 
 
 def _step(index: int, constants: int, state: int, window: int, candle: int, out: int) -> int:
@@ -69,9 +81,10 @@ def _step(index: int, constants: int, state: int, window: int, candle: int, out:
         o[0] = o[1] = o[2] = o[3] = np.nan
         return 0
     if s[_SEEN] == 0.0:
-        s[_SEEN], s[_OPEN], s[_CLOSE] = 1.0, open, close
-    averaged_open = _middle(s[_OPEN], s[_CLOSE])
-    s[_OPEN], s[_CLOSE] = averaged_open, averaged_close
+        s[_SEEN], s[_OPEN] = 1.0, 0.5 * open + 0.5 * close
+        s[_QUARTERS] = 0.5 * s[_OPEN]  # as if the candle before were this open
+    averaged_open = s[_OPEN]
+    s[_OPEN], s[_QUARTERS] = _next_open(s[_QUARTERS], averaged_close), _quarters(averaged_open, averaged_close)
     o[0] = averaged_open
     o[1] = _larger(high, _larger(averaged_open, averaged_close))
     o[2] = _smaller(low, _smaller(averaged_open, averaged_close))

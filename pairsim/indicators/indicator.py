@@ -9,17 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, dataclass_transform
 
 import numpy as np
 
 from pairsim.errors import InputError
-from pairsim.indicators.abi import COLUMNS, FloatArray
+from pairsim.indicators.abi import COLUMNS, LONGEST, FloatArray
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Indicator"]
+    from pairsim.indicators.own_step import OwnStep
+
+__all__ = ["Indicator", "PythonStep"]
 
 _KINDS: dict[Any, type] = {kind: kind for kind in (int, float, bool, str)} | {
     kind.__name__: kind
@@ -27,22 +29,58 @@ _KINDS: dict[Any, type] = {kind: kind for kind in (int, float, bool, str)} | {
 }
 
 
+class PythonStep(Protocol):
+    """A step as a plain Python function under the same arguments, see `abi`."""
+
+    error: Exception | None
+    """What the user's code raised last."""
+
+    def __call__(self, index: int, constants: int, state: int, window: int, candle: int, out: int) -> int: ...
+
+
 @dataclass_transform(frozen_default=True)
 class Indicator:
     """Base of all indicators, and what a user's own indicator derives from.
 
-    Annotated attributes are the parameters, as in a dataclass: int, float, bool (or str, for `source`).
+    Annotated attributes are its parameters, as in a dataclass: int, float or bool. A method ``step`` is called with
+    every closed candle and returns a number, or a tuple of as many as there are `fields`; NaN means no value yet. It is
+    compiled where numba can, and what it gives in a backtest it gives live, bit for bit. What it remembers stands in
+    `state`, and earlier candles in a `lookback`; anything else would be lost when a worker dies.
 
     Attributes
     ----------
     fields : tuple of str
         Names of the outputs; a single output is called ``value``.
-    limits : mapping
-        Smallest and largest value of a parameter, where it has them.
+    state : mapping of names to int, float or bool
+        What a step may change, with the values before the first candle.
+    lookback : int
+        How many candles, the present one included, ``step(self, state, candle, past)`` is given in ``past.close`` and
+        the other columns; it is first called when there are so many. May be a property.
+    warmup : int
+        Candles until the first value; `lookback` unless it says otherwise.
+    limits : mapping of names to (smallest, largest)
+        Of the parameters that have them.
+
+    Examples
+    --------
+    >>> import pairsim as ps
+    >>> class Momentum(ps.Indicator):
+    ...     period: int = 10
+    ...     lookback = property(lambda self: self.period + 1)
+    ...     def step(self, state, candle, past):
+    ...         return candle.close / past.close[0] - 1.0
+    >>> class Kama(ps.Indicator):                            # doctest: +SKIP
+    ...     weight: float = 0.1
+    ...     state = {"average": 0.0, "count": 0}
+    ...     def step(self, state, candle):
+    ...         state.count += 1
+    ...         state.average += (candle.close - state.average) / min(state.count, 1.0 / self.weight)
+    ...         return state.average
     """
 
     fields: ClassVar[tuple[str, ...]] = ("value",)
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    state: ClassVar[Mapping[str, int | float | bool]] = {}
 
     def __init_subclass__(cls) -> None:
         """Make the subclass a frozen dataclass, so that a user writes no decorator."""
@@ -101,9 +139,14 @@ class Indicator:
     # ------------------------------------------------------------------------------------------ what it needs
 
     @property
+    def lookback(self) -> int:
+        """Candles that a user's step is given, the present one included."""
+        return 1
+
+    @property
     def warmup(self) -> int:
         """Candles needed for the first defined value: the value of candle ``warmup - 1`` is the first."""
-        return 1
+        return self.lookback
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -113,11 +156,11 @@ class Indicator:
     @property
     def constants(self) -> FloatArray:
         """What the step reads at `constants`: derived from the parameters, the same for every candle."""
-        raise NotImplementedError
+        return self._own().constants(self)
 
     def initial_state(self) -> FloatArray:
         """The state before the first candle; it may change as a whole at every candle."""
-        raise NotImplementedError
+        return self._own().initial_state()
 
     @property
     def state_words(self) -> int:
@@ -127,13 +170,30 @@ class Indicator:
     @property
     def window_words(self) -> int:
         """Words of the append-only window; it may hold anything before the first candle."""
-        return 0
+        return self._own().window_words(self.lookback)
+
+    def _own(self) -> "OwnStep":
+        """How the method ``step`` of a user's class is called; indicators of this package do not come here."""
+        from pairsim.indicators.own_step import own_step
+
+        kind = type(self)
+        if not hasattr(kind, "step"):
+            raise InputError(f"{kind.__name__} has no step; write def step(self, state, candle) in the class")
+        if not isinstance(self.lookback, int) or not 1 <= self.lookback <= LONGEST:
+            raise InputError(f"{self!r}: lookback = {self.lookback!r} must be a whole number from 1 to {LONGEST:,}")
+        return own_step(kind, {each.name: _KINDS[each.type] for each in dataclass_fields(kind)})  # type: ignore[arg-type]
 
     # ------------------------------------------------------------------------------------------ computing
 
     def step_address(self) -> int:
         """Address of the C function that takes one candle, see `abi`. Compiled at the first call, not before."""
-        raise NotImplementedError
+        return self._own().address(self)
+
+    def plain_step(self) -> PythonStep:
+        """A user's step as plain Python under the same arguments: to find out what it raised."""
+        from pairsim.indicators.own_step import PlainStep
+
+        return PlainStep(self._own(), self)
 
     def batch_into(self, columns: Sequence[FloatArray], out: FloatArray) -> None:
         """Compute all candles at once, bit for bit what the step gives candle by candle.
@@ -144,8 +204,17 @@ class Indicator:
             open, high, low, close, volume; those not in `columns` are not looked at.
         out : float64[n, len(fields)]
             Written as a whole; may be strided. NaN where there is no value.
+
+        Raises
+        ------
+        InputError
+            The shapes do not fit.
+        StrategyError
+            A user's step raised; the message names the candle, the cause is what it raised.
         """
-        raise NotImplementedError
+        from pairsim.indicators.stream import stream_into
+
+        stream_into(self, columns, out)
 
     def compute(self, candles: "Mapping[str, FloatArray] | pl.DataFrame") -> FloatArray:
         """The outputs over a table of candles.

@@ -19,8 +19,8 @@ from typing import ClassVar
 import numpy as np
 from numba import njit, types
 
-from pairsim.indicators.abi import COLUMNS, JIT, FloatArray, floats
-from pairsim.indicators.builtin import INPUT, LONGEST, BuiltIn, compiled
+from pairsim.indicators.abi import COLUMNS, JIT, LONGEST, FloatArray, floats
+from pairsim.indicators.builtin import INPUT, BuiltIn, compiled
 from pairsim.indicators.series import SeriesT, single
 
 __all__ = ["RSI", "rsi"]
@@ -67,15 +67,16 @@ def _batch(values, period, keep, out):
     value = values[period]
     rest, after = values[period + 1 :], out[period + 1 :]
     for start in range(0, rest.size, _TERM):
-        for i in range(start, min(start + _TERM, rest.size)):
-            change = rest[i] - value
-            value = rest[i]
+        term, indices = rest[start : start + _TERM], after[start : start + _TERM]
+        for i in range(term.size):
+            change = term[i] - value
+            value = term[i]
             new_gain, new_loss = _gain(change), _gain(-change)
             new_up = _smooth(up_earlier, gain, new_gain, keep)
             new_down = _smooth(down_earlier, loss, new_loss, keep)
             up_earlier, up, gain = up, new_up, new_gain
             down_earlier, down, loss = down, new_down, new_loss
-            after[i] = _index(up, down)
+            indices[i] = _index(up, down)
         up_earlier, up, down_earlier, down = _settle(up_earlier), _settle(up), _settle(down_earlier), _settle(down)
     return math.isfinite(up + down)
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, overload
 import numpy as np
 from numba import njit, types
 
-from pairsim.indicators.abi import COLUMNS, JIT, FloatArray, floats, places
-from pairsim.indicators.builtin import INPUT, LONGEST, BuiltIn, compiled
+from pairsim.indicators.abi import COLUMNS, JIT, LONGEST, FloatArray, floats, places
+from pairsim.indicators.builtin import INPUT, BuiltIn, compiled
 from pairsim.indicators.series import SeriesT, several, single
 
 if TYPE_CHECKING:

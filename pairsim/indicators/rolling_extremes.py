@@ -13,8 +13,8 @@ from typing import ClassVar
 import numpy as np
 from numba import njit, types
 
-from pairsim.indicators.abi import COLUMNS, JIT, FloatArray, floats, places
-from pairsim.indicators.builtin import INPUT, LONGEST, BuiltIn, compiled
+from pairsim.indicators.abi import COLUMNS, JIT, LONGEST, FloatArray, floats, places
+from pairsim.indicators.builtin import INPUT, BuiltIn, compiled
 from pairsim.indicators.series import SeriesT, single
 
 __all__ = ["Highest", "Lowest", "highest", "lowest"]
@@ -59,21 +59,22 @@ def _take_fours(first, second, third, fourth, flip, target):
 
 
 @njit(**JIT)
-def _widen_fourfold(first, second, third, fourth, target):
+def _widen(first, second, third, fourth, target):
     for i in range(target.size):
         target[i] = _larger(_larger(first[i], second[i]), _larger(third[i], fourth[i]))
 
 
 @njit(**JIT)
-def _widen_twofold(first, second, target):
-    for i in range(target.size):
-        target[i] = _larger(first[i], second[i])
+def _finish_two(first, second, sign, out):
+    for i in range(out.size):
+        out[i] = sign * _larger(first[i], second[i]) + 0.0  # no negative zero
 
 
 @njit(**JIT)
-def _finish(first, second, sign, out):
+def _finish_five(first, second, third, fourth, fifth, sign, out):
     for i in range(out.size):
-        out[i] = sign * _larger(first[i], second[i]) + 0.0  # no negative zero
+        four = _larger(_larger(first[i], second[i]), _larger(third[i], fourth[i]))
+        out[i] = sign * _larger(four, fifth[i]) + 0.0
 
 
 @njit(**JIT)
@@ -96,16 +97,18 @@ def _batch(values, period, flip, out):
             finite &= math.isfinite(taken[0] + taken[1] + taken[2])
         if not finite:
             return False
-        while 4 * width <= period:
+        while 5 * width < period:
             target = wider[: size - 4 * width + 1]
-            _widen_fourfold(best, best[width:], best[2 * width :], best[3 * width :], target)
+            _widen(best, best[width:], best[2 * width :], best[3 * width :], target)
             best, wider = wider, best
             width *= 4
-        if 2 * width <= period:
-            _widen_twofold(best, best[width:], wider[: size - 2 * width + 1])
-            best, wider = wider, best
-            width *= 2
-        _finish(best, best[period - width :], sign, out[start + period - 1 : start + period - 1 + count])
+        after = out[start + period - 1 : start + period - 1 + count]
+        last = period - width
+        if last <= width:
+            _finish_two(best, best[last:], sign, after)
+        else:
+            second, third, fourth = best[width:], best[min(2 * width, last) :], best[min(3 * width, last) :]
+            _finish_five(best, second, third, fourth, best[last:], sign, after)
     return True
 
 

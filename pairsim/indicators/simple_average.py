@@ -15,8 +15,8 @@ from typing import ClassVar
 import numpy as np
 from numba import njit, types
 
-from pairsim.indicators.abi import COLUMNS, JIT, FloatArray, floats, places
-from pairsim.indicators.builtin import INPUT, LONGEST, BuiltIn, compiled
+from pairsim.indicators.abi import COLUMNS, JIT, LONGEST, FloatArray, floats, places
+from pairsim.indicators.builtin import INPUT, BuiltIn, compiled
 from pairsim.indicators.series import SeriesT, single
 
 __all__ = ["SMA", "sma"]

@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit
 
 from pairsim.channels.native import address_of, call
-from pairsim.indicators.abi import JIT, RAISED, FloatArray
+from pairsim.errors import InputError, StrategyError
+from pairsim.indicators.abi import COLUMNS, JIT, RAISED, FloatArray
 from pairsim.indicators.indicator import Indicator
 
 __all__ = ["run_steps", "stream_into"]
@@ -39,12 +40,30 @@ def run_steps(step, index, constants, state, window, columns, out):
     return out.shape[0]
 
 
-def stream_into(indicator: Indicator, columns: Sequence[FloatArray], out: FloatArray) -> int:
-    """Run the step of `indicator` from its initial state over `columns`; see `run_steps`."""
+def stream_into(indicator: Indicator, columns: Sequence[FloatArray], out: FloatArray) -> None:
+    """Run the step of `indicator` from its initial state over five `columns` into ``out[n, len(fields)]``."""
     table = np.ascontiguousarray(columns, dtype=np.float64)
-    window = np.zeros(indicator.window_words)
+    if table.ndim != 2 or table.shape[0] != len(COLUMNS):
+        raise InputError(f"{indicator!r}: columns are {list(table.shape)}, must be {len(COLUMNS)} of one length")
+    if out.shape != (table.shape[1], len(indicator.fields)) or out.dtype != np.float64:
+        wanted = [table.shape[1], len(indicator.fields)]
+        raise InputError(f"{indicator!r}: out is {out.dtype}{list(out.shape)}, must be float64{wanted}")
+    constants, state, window = indicator.constants, indicator.initial_state(), np.zeros(indicator.window_words)
     values = np.empty(out.shape)
-    state = indicator.initial_state()
-    handled = run_steps(indicator.step_address(), 0, indicator.constants, state, window, table, values)
+    handled = run_steps(indicator.step_address(), 0, constants, state, window, table, values)
     out[:] = values
-    return int(handled)
+    if handled < table.shape[1]:
+        _explain(indicator, handled, table)
+
+
+def _explain(indicator: Indicator, failed: int, table: FloatArray) -> None:
+    """Raise what the step raised at candle `failed`: run there once more, and then that candle in plain Python."""
+    constants, state, window = indicator.constants, indicator.initial_state(), np.zeros(indicator.window_words)
+    values = np.empty((failed, len(indicator.fields)))
+    run_steps(indicator.step_address(), 0, constants, state, window, table, values)
+    candle, one = np.ascontiguousarray(table[:, failed]), np.empty(len(indicator.fields))
+    step = indicator.plain_step()
+    step(failed, constants.ctypes.data, state.ctypes.data, window.ctypes.data, candle.ctypes.data, one.ctypes.data)
+    raised = step.error
+    what = f"{type(raised).__name__}: {raised}" if raised else "only the compiled step fails, plain Python does not"
+    raise StrategyError(f"{indicator!r}: step raised at candle {failed:,}: {what}") from raised

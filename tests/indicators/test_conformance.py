@@ -16,7 +16,7 @@ every_indicator = pytest.mark.parametrize("indicator", CASES, ids=repr)
 
 def streamed(indicator: Indicator, columns: np.ndarray) -> np.ndarray:
     out = np.empty((columns.shape[1], len(indicator.fields)))
-    assert stream_into(indicator, list(columns), out) == columns.shape[1]
+    stream_into(indicator, list(columns), out)
     return out
 
 
