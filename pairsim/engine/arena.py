@@ -13,16 +13,14 @@ from pairsim.engine.layout import (
     A_MARKET,
     AM_SEQUENCE,
     AM_WORDS,
-    I_WINDOW,
     T_A,
     T_A_WORDS,
     T_B,
     T_B_WORDS,
     T_COMMIT,
-    T_INDICATOR,
-    T_INDICATORS,
     T_MARKETS,
     T_WINDOW,
+    T_WINDOWS,
     record_offset,
 )
 from pairsim.engine.plan import Plan
@@ -117,18 +115,12 @@ def plan_arena(plan: Plan, workers: int, sizes: Sizes, series_keys: tuple[tuple[
         row[T_COMMIT] = take(1)
         row[T_A] = take(2 * int(row[T_A_WORDS]))
         row[T_B] = take(2 * int(row[T_B_WORDS]))
-        row[T_WINDOW] = take(window_words(plan, row))
+        row[T_WINDOW] = take(max(1, int(row[T_MARKETS] * row[T_WINDOWS])))
     spare = take(SPARE_WORDS)
     return Arena(
         markets, workers, sizes, portfolio, board, working, worker_cells, stamps, candle_rings, order_rings, gate_ring, broker_ring,
         series, series_keys, spare, at,
     )  # fmt: skip
-
-
-def window_words(plan: Plan, row: np.ndarray) -> int:
-    """Words of the append-only windows of a trader's indicators, all its markets."""
-    first, count, markets = int(row[T_INDICATOR]), int(row[T_INDICATORS]), int(row[T_MARKETS])
-    return max(1, markets * int(plan.indicators[first : first + count, I_WINDOW].sum()))
 
 
 def init_arena(mem: np.ndarray, arena: Arena) -> None:

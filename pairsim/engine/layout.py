@@ -10,8 +10,8 @@ from pairsim.orders.order import MAX_MARKETS
 
 # Row of a trader: constants of one version of its strategy. A swap writes the row of the other parity of ``version``.
 (T_MARKETS, T_INTERVAL, T_BASE, T_WARMUP, T_INDICATORS, T_OUTPUTS, T_RECORD, T_A, T_A_WORDS, T_B, T_B_WORDS, T_WINDOW, T_INDICATOR,
- T_COMMIT, T_LOCKSTEP, T_PLAIN) = range(16)  # fmt: skip
-T_MARKET = 16  # market index of each of its markets
+ T_COMMIT, T_LOCKSTEP, T_PLAIN, T_STATES, T_WINDOWS) = range(18)  # fmt: skip
+T_MARKET = 18  # market index of each of its markets
 T_PAIR = T_MARKET + MAX_MARKETS  # position cell of each
 TRADER_WORDS = T_PAIR + MAX_MARKETS
 
@@ -47,9 +47,16 @@ SIGNAL_WORDS = 9
 (S_KIND, S_UNIT, S_MARKET, S_AMOUNT, S_LIMIT, S_STOP, S_STOP_LOSS, S_TAKE_PROFIT, S_EXPIRES) = range(9)
 
 
+SLOT_STEP = 8  # slots are whole multiples of this, so that they are copied by vector moves
+
+
 def slot_a_words(markets: int) -> int:
     """Words of one slot A."""
-    return A_MARKET + AM_WORDS * markets
+    return _padded(A_MARKET + AM_WORDS * markets)
+
+
+def _padded(words: int) -> int:
+    return -(-words // SLOT_STEP) * SLOT_STEP
 
 
 @register_jitable
@@ -60,4 +67,4 @@ def record_offset(markets: int) -> int:
 
 def slot_b_words(markets: int, record: int, state: int, outputs: int) -> int:
     """Words of one slot B: ``state`` and ``outputs`` are those of one market."""
-    return record_offset(markets) + record + markets * (state + 2 * outputs)
+    return _padded(record_offset(markets) + record + markets * (state + 2 * outputs))

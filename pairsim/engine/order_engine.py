@@ -307,6 +307,8 @@ class OrderEngine:
         if not self.lockstep and self.mem[board + BOARD_NUMBER] >= 0 and self.mem[board + BOARD_TIME] >= arrival:
             order.emit_ns = -abs(order.emit_ns)  # its candle has passed: the fill will be marked late
         venue.submit(order, arrival)
+        if order.kind != _MARKET:  # it may work for long: say that it does
+            self.journal.append("events", [(order.order_id, order.timestamp, clock.wall_ns(), int(Status.ACCEPTED), None, 0, None)])
 
     async def _cancel_pair(self, pair: int, market: int, time: int) -> None:
         if self.venue is not None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pairsim import clock
 from pairsim.engine.arena import LINE
-from pairsim.engine.layout import A_VERSION, T_A, T_A_WORDS, T_B, T_B_WORDS, T_COMMIT, T_INDICATOR, T_INDICATORS, T_LOCKSTEP, T_WINDOW
+from pairsim.engine.layout import A_VERSION, T_A, T_A_WORDS, T_B, T_B_WORDS, T_COMMIT, T_INDICATOR, T_INDICATORS, T_LOCKSTEP, T_MARKETS, T_WINDOW, T_WINDOWS
 from pairsim.engine.plan import describe_indicators, fill_row
 from pairsim.engine.trader import Trader
 from pairsim.engine.worker import Version
@@ -64,8 +64,7 @@ class Swapper:
         constants: list[np.ndarray] = []
         indicators = describe_indicators(code, constants)
         row[T_INDICATOR], row[T_INDICATORS] = 0, len(indicators)
-        windows = sum(r[3] for r in indicators) * len(was.markets)
-        row[T_B], row[T_WINDOW] = self._take(2 * int(row[T_B_WORDS])), self._take(max(1, windows))
+        row[T_B], row[T_WINDOW] = self._take(2 * int(row[T_B_WORDS])), self._take(max(1, int(row[T_MARKETS] * row[T_WINDOWS])))
         number = host.versions[trader][-1].version + 1
 
         def send() -> int:

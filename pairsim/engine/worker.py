@@ -33,6 +33,7 @@ from pairsim.engine.layout import (
     T_MARKET,
     T_MARKETS,
     T_OUTPUTS,
+    T_STATES,
     TRADER_WORDS,
     VIEW_WORDS,
     record_offset,
@@ -117,7 +118,7 @@ def warm() -> None:
     rows, addresses, scratch, info = new_tables(1)
     empty = np.zeros((0, 2), np.int64)
     run_worker(
-        mem, memory.floats, lay, 0, 0, np.zeros(2, np.int64), empty, np.zeros(0, np.int64), rows, addresses,
+        mem, memory.floats, lay, 0, 0, np.zeros(2, np.int64), empty, rows, addresses,
         np.zeros((1, INDICATOR_WORDS), np.int64), np.zeros(1), -1, scratch, info,
     )  # fmt: skip
     rouse(mem, candles, -1)
@@ -156,21 +157,20 @@ class Worker:
         for version in self.setup.versions:
             self.add(version)
         self.subscribers, self.subscription = self._subscriptions()
-        several = [t for t in self._own() if self.rows[t].max(axis=0)[T_MARKETS] > 1]
-        self.multi = np.array(several if self.setup.lockstep else [], np.int64)
 
     def _own(self) -> list[int]:
         return sorted({trader for trader, _ in self.codes})
 
     def _subscriptions(self) -> tuple[np.ndarray, np.ndarray]:
-        """For each market the (trader, k) rows of this worker's traders, in order of trader."""
+        """For each market the (trader, k) rows of this worker's traders, in order of trader; behind them who runs at a slice's end."""
         rows: list[list[tuple[int, int]]] = [[] for _ in range(self.setup.markets)]
         for t in self._own():
             row = self.rows[t, 0]
             for k in range(int(row[T_MARKETS])):
                 rows[int(row[T_MARKET + k])].append((t, k))
         starts = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64)
-        return starts, np.array([x for r in rows for x in r], np.int64).reshape(-1, 2)
+        several = [(t, -1) for t in self._own() if self.rows[t, 0, T_MARKETS] > 1]
+        return starts, np.array([*(x for r in rows for x in r), *several], np.int64).reshape(-1, 2)
 
     def add(self, version: Version) -> None:
         """Make a version of a trader ready to run: load its code, resolve its indicators."""
@@ -199,7 +199,7 @@ class Worker:
         self.wire.send(("ready", self.index))
         while True:
             reason, index = run_worker(
-                self.mem, self.memf, self.lay, index, BUDGET_NS, self.subscribers, self.subscription, self.multi, self.rows, self.addresses,
+                self.mem, self.memf, self.lay, index, BUDGET_NS, self.subscribers, self.subscription, self.rows, self.addresses,
                 self.indicators, self.constants, failed, self.scratch, self.info,
             )  # fmt: skip
             failed = -1
@@ -239,7 +239,7 @@ class Worker:
             at, words = record_offset(int(row[T_MARKETS])), version.code.words
             mind, fresh = int(self.info[X_MIND]), int(self.info[X_FRESH])
             outputs = int(row[T_MARKETS]) * int(row[T_OUTPUTS])
-            values = fresh + int(row[T_B_WORDS]) - 2 * outputs
+            values = fresh + at + words + int(row[T_MARKETS]) * int(row[T_STATES])
             trace = version.code.explain(
                 self.mem[mind + at : mind + at + words].copy(),
                 self.scratch[1][:VIEW_WORDS].copy(),

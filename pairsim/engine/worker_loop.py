@@ -57,6 +57,7 @@ from pairsim.engine.layout import (
     I_OUTPUTS,
     I_STATE,
     I_WINDOW,
+    SLOT_STEP,
     T_A,
     T_A_WORDS,
     T_B,
@@ -70,13 +71,15 @@ from pairsim.engine.layout import (
     T_MARKETS,
     T_OUTPUTS,
     T_RECORD,
+    T_STATES,
     T_WARMUP,
     T_WINDOW,
+    T_WINDOWS,
     record_offset,
 )
 from pairsim.market.candle import CANDLE_KIND, KIND_SHIFT, MARKET_MASK
 from pairsim.orders.order import D_EMIT, D_N, D_TICK, D_TRADER, DECISION_WORDS
-from pairsim.portfolio.accounting import JIT
+from pairsim.portfolio.accounting import HOT, JIT
 
 # Kinds of records in a candle ring. HISTORY warms indicators up and is never evaluated; SLICE ends a slice in lockstep.
 CANDLE, HISTORY, SLICE, TUNE, PAUSE, RESUME, SWAP, FENCE = (CANDLE_KIND, *range(1, 8))
@@ -95,7 +98,7 @@ BATCH = 64  # records between two publications of the head
 LAY_WORDS = 6
 
 
-@njit(**JIT)
+@njit(**HOT)
 def _open_candle(mem, memf, a, r, bucket):
     """Merge the base candle at word ``r`` into the open candle at ``a`` (words of slot A)."""
     count = mem[a + AM_COUNT]
@@ -111,7 +114,19 @@ def _open_candle(mem, memf, a, r, bucket):
     mem[a + AM_COUNT] = count + 1
 
 
-@njit(**JIT)
+@njit(**HOT)
+def _values_at(row, b):
+    """Word of the current indicator outputs in slot B at ``b``; the previous ones stand behind them."""
+    return b + record_offset(row[T_MARKETS]) + row[T_RECORD] + row[T_MARKETS] * row[T_STATES]
+
+
+@njit(**HOT)
+def _copy_slot(mem, to, come_from, words):
+    for w in range(0, words, SLOT_STEP):
+        copy_words(mem, to + w, come_from + w, SLOT_STEP)
+
+
+@njit(**HOT)
 def _close_candle(mem, memf, row, b, a, k, indicators, constants):
     """The open candle at ``a`` closes: into slot B at ``b``, and through every indicator of market ``k``."""
     markets, outputs = row[T_MARKETS], row[T_OUTPUTS]
@@ -122,14 +137,11 @@ def _close_candle(mem, memf, row, b, a, k, indicators, constants):
     index = mem[m + BM_CLOSED]
     mem[m + BM_CLOSED] = index + 1
     first = row[T_INDICATOR]
-    states = windows = 0
-    for i in range(first, first + row[T_INDICATORS]):
-        states += indicators[i, I_STATE]
-        windows += indicators[i, I_WINDOW]
-    state = b + record_offset(markets) + row[T_RECORD] + k * states
-    window = row[T_WINDOW] + k * windows
-    values = b + record_offset(markets) + row[T_RECORD] + markets * states + k * outputs
-    copy_words(mem, values + markets * outputs, values, outputs)
+    state = b + record_offset(markets) + row[T_RECORD] + k * row[T_STATES]
+    window = row[T_WINDOW] + k * row[T_WINDOWS]
+    values = _values_at(row, b) + k * outputs
+    for w in range(outputs):
+        mem[values + markets * outputs + w] = mem[values + w]
     for i in range(first, first + row[T_INDICATORS]):
         call(
             indicators[i, I_ADDRESS], index, address_of(constants, indicators[i, I_CONSTANTS]), address_of(mem, state),
@@ -149,16 +161,7 @@ def feed_closed(mem, memf, row, b, a, k, candles, indicators, constants):
         _close_candle(mem, memf, row, b, a, k, indicators, constants)
 
 
-@njit(**JIT)
-def _values_at(row, b, indicators):
-    """Word of the current indicator outputs in slot B at ``b``."""
-    states = 0
-    for i in range(row[T_INDICATOR], row[T_INDICATOR] + row[T_INDICATORS]):
-        states += indicators[i, I_STATE]
-    return b + record_offset(row[T_MARKETS]) + row[T_RECORD] + row[T_MARKETS] * states
-
-
-@njit(**JIT)
+@njit(**HOT)
 def _snapshot(row, mem, memf, b, base, decision, decisionf):
     """A whole copy of what the trader may see of the portfolio."""
     for _ in range(READ_TRIES):
@@ -169,7 +172,7 @@ def _snapshot(row, mem, memf, b, base, decision, decisionf):
     return False
 
 
-@njit(**JIT)
+@njit(**HOT)
 def _push(mem, lay, decision, index):
     """Publish a decision; False when the ring stays full for one deadline."""
     ring = lay[L_ORDERS]
@@ -188,7 +191,7 @@ def _push(mem, lay, decision, index):
     return True
 
 
-@njit(**JIT)
+@njit(**HOT)
 def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicators, scratch, info):
     """Evaluate trader ``t`` in its fresh slot B and publish what it wants; returns 0, FAILURE or BLOCKED."""
     out, view, decision = scratch[0], scratch[1], scratch[2]
@@ -200,7 +203,7 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
         mem[lay[L_CELL] + W_REPLAYS] += 1
     elif not _snapshot(row, mem, memf, b, lay[L_PORTFOLIO], decision, decisionf):
         return BLOCKED
-    values = _values_at(row, b, indicators)
+    values = _values_at(row, b)
     p_previous = address_of(mem, values + row[T_MARKETS] * row[T_OUTPUTS])
     count = evaluate(
         t, n, row, mem, memf, b, address, address_of(mem, b + record_offset(row[T_MARKETS])), address_of(mem, values), p_previous, time,
@@ -217,7 +220,7 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
     return 0
 
 
-@njit(**JIT)
+@njit(**HOT)
 def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constants, told, failed, scratch, info):
     """One record for one trader: as many commits as it takes (R5). ``k`` is the trader's market, or -1 at the end of a slice.
 
@@ -247,8 +250,10 @@ def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constan
         else:
             if mem[old + am + AM_SEQUENCE] >= mem[r + 1]:
                 return 0  # R4
-            if interval != base:
-                bucket -= bucket % interval
+            if interval != base:  # a division costs as much as the rest of this record: only where a candle begins
+                open_bucket = mem[old + am + AM_BUCKET]
+                same = mem[old + am + AM_COUNT] > 0 and open_bucket <= bucket < open_bucket + interval
+                bucket = open_bucket if same else bucket - bucket % interval
             ends = mem[r + 2] + base == bucket + interval
             if mem[old + am + AM_COUNT] > 0 and mem[old + am + AM_BUCKET] != bucket:
                 closes, late, last = True, True, False
@@ -264,7 +269,7 @@ def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constan
                 evaluates = row[T_LOCKSTEP] == 0 and due == (1 << markets) - 1
                 if evaluates:
                     due = 0
-        copy_words(mem, new, old, words)
+        _copy_slot(mem, new, old, words)
         mem[new + A_DUE], mem[new + A_DUE_BUCKET] = due, due_bucket
         if last and k >= 0:
             mem[new + am + AM_SEQUENCE] = mem[r + 1]
@@ -274,7 +279,7 @@ def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constan
             size = row[T_B_WORDS]
             mind, fresh = row[T_B] + (c & 1) * size, row[T_B] + (1 - (c & 1)) * size
             mem[new + A_CLOSES] = c + 1
-            copy_words(mem, fresh, mind, size)
+            _copy_slot(mem, fresh, mind, size)
             if closes:
                 _close_candle(mem, memf, row, fresh, new + am, k, indicators, constants)
             warm = kind != HISTORY and mem[fresh + B_STATUS] == ACTIVE
@@ -311,7 +316,7 @@ def apply_control(mem, memf, r, rows, version, record_word, value, status):
     old, new = rows[t, 0, T_A] + (n & 1) * words, rows[t, 0, T_A] + (1 - (n & 1)) * words
     if mem[old + A_CONTROL] >= mem[r + 1]:
         return
-    copy_words(mem, new, old, words)
+    _copy_slot(mem, new, old, words)
     mem[new + A_CONTROL] = mem[r + 1]
     c = mem[old + A_CLOSES]
     mem[new + A_CLOSES] = c + 1
@@ -321,7 +326,7 @@ def apply_control(mem, memf, r, rows, version, record_word, value, status):
         row = rows[t, mem[old + A_VERSION] & 1]
         size = row[T_B_WORDS]
         mind, fresh = row[T_B] + (c & 1) * size, row[T_B] + (1 - (c & 1)) * size
-        copy_words(mem, fresh, mind, size)
+        _copy_slot(mem, fresh, mind, size)
         if record_word >= 0:
             mem[fresh + record_offset(row[T_MARKETS]) + record_word] = value
         if status >= 0:
@@ -332,11 +337,12 @@ def apply_control(mem, memf, r, rows, version, record_word, value, status):
 
 @njit(**JIT)
 def run_worker(
-    mem, memf, lay, start, budget_ns, subscribers, subscription, multi, rows, addresses, indicators, constants, failed, scratch, info
+    mem, memf, lay, start, budget_ns, subscribers, subscription, rows, addresses, indicators, constants, failed, scratch, info
 ):
     """Handle records from index ``start`` on, until there are none for a while or Python is needed.
 
-    subscribers, subscription : for each market the rows (trader, k) of this worker's traders. multi : traders of several markets.
+    subscribers, subscription : for each market the rows (trader, k) of this worker's traders; behind the last market's, with k = -1,
+    the traders of several markets, which run at the end of a slice.
     Returns (reason, index reached); what Python must know of a failure stands in ``info``.
     """
     ring, cell = lay[L_CANDLES], lay[L_CELL]
@@ -351,21 +357,16 @@ def run_worker(
             r = record(mem, ring, index)
             kind, market = mem[r] >> KIND_SHIFT, mem[r] & MARKET_MASK
             code = 0
-            if kind <= HISTORY:
-                for q in range(subscribers[market], subscribers[market + 1]):
+            if kind <= SLICE:
+                q, last = subscribers[market], subscribers[market + 1]
+                if kind == SLICE:
+                    q, last = subscribers[-1], len(subscription)
+                while q < last and code == 0:
                     code = _handle(
                         mem, memf, lay, subscription[q, 0], subscription[q, 1], r, index, rows, addresses, indicators, constants, told,
                         failed, scratch, info,
                     )  # fmt: skip
-                    if code != 0:
-                        break
-            elif kind == SLICE:
-                for q in range(len(multi)):
-                    code = _handle(
-                        mem, memf, lay, multi[q], -1, r, index, rows, addresses, indicators, constants, told, failed, scratch, info
-                    )
-                    if code != 0:
-                        break
+                    q += 1
             elif kind == TUNE:
                 apply_control(mem, memf, r, rows, -1, mem[r + 3], mem[r + 4], -1)
             elif kind == PAUSE or kind == RESUME:
