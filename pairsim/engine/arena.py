@@ -51,7 +51,7 @@ WORKER_WORDS = 32
 
 CREDITS = 512  # candles outstanding per market and worker
 CANDLE_RING, ORDER_RING, GATE_RING, BROKER_RING = 8192, 128, 128, 8192
-HISTORY = 2048  # closed candles kept of each market and interval
+HISTORY = 2048  # a power of two: closed candles kept of each market and interval
 HISTORY_WORDS = 6
 SERIES_HEADER = 16  # 0 closed so far, then the open candle: bucket, count, o h l c v
 (SR_CLOSED, SR_BUCKET, SR_COUNT, SR_OPEN, SR_HIGH, SR_LOW, SR_CLOSE, SR_VOLUME) = range(8)

@@ -23,7 +23,7 @@ from pairsim.engine.arena import (
     SR_OPEN,
 )
 from pairsim.engine.worker_loop import CANDLE, KIND_SHIFT, MARKET_MASK
-from pairsim.portfolio.accounting import JIT
+from pairsim.portfolio.accounting import HOT, JIT
 
 # Offsets for the kernels.
 (F_BOARD, F_WORKING, F_BROKER, F_CAPACITY, F_CREDITS, F_HISTORY, F_BASE, F_BROKER_FD, F_MARKETS, F_LOCKSTEP) = range(10)
@@ -32,7 +32,7 @@ FEED_WORDS = 10
 SLICE_NS = 20_000_000
 
 
-@njit(**JIT)
+@njit(**HOT)
 def take_back(mem, rings, w, seen, walked, market_of, capacity):
     """Return the credits of the records worker ``w`` has released: the producer knows which markets they were."""
     freed = head(mem, rings[w])
@@ -43,12 +43,14 @@ def take_back(mem, rings, w, seen, walked, market_of, capacity):
     walked[w] = freed
 
 
-@njit(**JIT)
+@njit(**HOT)
 def _remember(mem, memf, series_of, series_list, series_at, m, time, o, h, l, c, v, base, keep):
     """Closed candles of each (market, interval) that somebody subscribes to: warm-up of a swap, the notebook's chart."""
     for q in range(series_of[m], series_of[m + 1]):
         s, interval = series_at[series_list[q, 0]], series_list[q, 1]
-        bucket = time - time % interval
+        bucket = mem[s + SR_BUCKET]
+        if mem[s + SR_COUNT] == 0 or time >= bucket + interval:  # a division only where a candle begins
+            bucket = time - time % interval
         if mem[s + SR_COUNT] > 0 and mem[s + SR_BUCKET] != bucket:
             _close_series(mem, memf, s, keep)
         if mem[s + SR_COUNT] == 0:
@@ -63,9 +65,9 @@ def _remember(mem, memf, series_of, series_list, series_at, m, time, o, h, l, c,
             _close_series(mem, memf, s, keep)
 
 
-@njit(**JIT)
+@njit(**HOT)
 def _close_series(mem, memf, s, keep):
-    place = s + SERIES_HEADER + (mem[s + SR_CLOSED] % keep) * HISTORY_WORDS
+    place = s + SERIES_HEADER + (mem[s + SR_CLOSED] & (keep - 1)) * HISTORY_WORDS
     mem[place] = mem[s + SR_BUCKET]
     for w in range(5):
         memf[place + 1 + w] = memf[s + SR_OPEN + w]
@@ -86,7 +88,7 @@ def _publish_all(mem, rings, tails, stamps, stamped, capacity):
             wake_consumer(mem, rings[w], -1)
 
 
-@njit(**JIT)
+@njit(**HOT)
 def _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, credits):
     """Whether worker ``w`` may get another candle of market ``m`` (-1: any record)."""
     if tails[w] - walked[w] < capacity and (m < 0 or sent[w, m] - seen[w, m] < credits):
