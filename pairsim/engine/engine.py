@@ -43,6 +43,8 @@ from pairsim.strategies.compiler import StrategyCode
 if TYPE_CHECKING:
     import polars as pl
 
+    from pairsim.store.reader import Reader
+
 ANSWER_SECONDS = 60.0
 _places: dict[tuple[Any, ...], "weakref.ref[Engine]"] = {}
 
@@ -59,6 +61,9 @@ class Engine:
     instruments : tick, lot and minimum of markets; an undeclared one has no tick, a lot of 1e-8 and no minimum.
     workers : worker processes; None is one a trader, at most one a core this process may use.
     store : file of the journal (SQLite); None keeps it in a temporary folder for the life of this object.
+
+    pin : bind the host to the first core and the workers to the others, where there is more than one: shorter tails of latency.
+    sizes : capacities of the channels, for tests.
 
     Raises
     ------
@@ -84,6 +89,7 @@ class Engine:
         instruments: Sequence[Instrument] = (),
         workers: int | None = None,
         store: str | Path | None = None,
+        pin: bool = False,
         sizes: Sizes | None = None,
     ) -> None:
         self._traders = (traders,) if isinstance(traders, Trader) else tuple(traders)
@@ -94,7 +100,7 @@ class Engine:
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256):
             raise InputError(f"workers={workers!r} must be a whole number from 1 to 256, or None")
         self._feed, self._broker, self._cash = feed, SimBroker() if broker is None else broker, float(cash)
-        self._instruments, self._sizes = tuple(instruments), sizes or Sizes()
+        self._instruments, self._sizes, self._pin = tuple(instruments), sizes or Sizes(), bool(pin)
         self._workers = workers or min(len(self._traders), usable_cores())
         self._store = None if store is None else Path(store)
         base_ns = interval_of(feed)
@@ -116,6 +122,8 @@ class Engine:
         self._rows = self._plan.rows
         self._version_rows: dict[tuple[int, int], np.ndarray] = {}  # where a swapped strategy keeps its state
         self._path: Path | None = None
+        self._run: int | None = None  # of the journal: a store may hold earlier runs as well
+        self._journal_reader: Reader | None = None
         self._last: dict[str, Any] | None = None
         self._answers: dict[int, Any] = {}
         self._number = 0
@@ -151,7 +159,8 @@ class Engine:
         self._finalizer = weakref.finalize(self, _release, ours, self._process, folder)
         spec = Spec(
             self._traders, tuple(self._codes), self._feed, self._broker, self._cash, self._instruments, self._workers, str(self._path), self._sizes,
-            {"traders": [repr(t) for t in self._traders], "feed": repr(self._feed), "broker": repr(self._broker), "cash": self._cash},
+            {"traders": [repr(t) for t in self._traders], "feed": repr(self._feed), "broker": repr(self._broker), "cash": self._cash,
+             "pin": self._pin},
         )  # fmt: skip
         ours.send(spec)
         threading.Thread(target=_listen, args=(weakref.ref(self), ours), name="pairsim-handle", daemon=True).start()
@@ -343,13 +352,15 @@ class Engine:
             return dict(self._ask("health"))
         return {}
 
-    def _reader(self) -> Any:
+    def _reader(self) -> "Reader":
         from pairsim.store.reader import Reader
 
         if self._path is None:
             raise EngineError("the engine was not started: there are no orders yet; call start()")
         self._wait_started()
-        return Reader(self._path)
+        if self._journal_reader is None:  # kept: it fetches only what is new since the last look
+            self._journal_reader = Reader(self._path, run=self._run)
+        return self._journal_reader
 
     def __repr__(self) -> str:
         return display.text(self)

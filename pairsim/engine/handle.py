@@ -100,11 +100,12 @@ class TraderHandle:
         row = engine._rows[self._index]
         n = int(mem[row[T_COMMIT]])
         a = int(row[T_A]) + (n & 1) * int(row[T_A_WORDS])
-        told = engine._failures()
-        message, trace = told.get(self._index, ("", ""))
         if mem[a + A_VERSION] != 0:
             row = engine._version_rows.get((self._index, int(mem[a + A_VERSION])), row)
         b = int(row[T_B]) + (int(mem[a + A_CLOSES]) & 1) * int(row[T_B_WORDS])
+        failed = mem[b + B_ERRORS] != 0 or _STATES[int(mem[b + B_STATUS])] == "failed"
+        # Only the host knows the traceback; a healthy trader is read without asking it.
+        message, trace = engine._failures().get(self._index, ("", "")) if failed else ("", "")
         return Health(
             _STATES[int(mem[b + B_STATUS])], int(mem[b + B_EVALUATED]), int(mem[b + B_NUMBER]), int(mem[b + B_SKIPPED]), int(mem[b + B_ERRORS]),
             message, trace,
