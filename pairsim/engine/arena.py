@@ -42,7 +42,7 @@ HEADER_WORDS = 160
 
 # Board, a cell a market (feed thread): the last candle under a seqlock, then what the order engine says of the market.
 (BOARD_SEQUENCE, BOARD_TIME, BOARD_OPEN, BOARD_HIGH, BOARD_LOW, BOARD_CLOSE, BOARD_VOLUME, BOARD_NUMBER) = range(8)
-BOARD_WORDS = 16
+BOARD_WORDS = 8
 BOARD_WORKING = 0  # in the working region, a word a market (order engine): orders the venue works, so candles are wanted
 
 # Worker cell (the worker).
@@ -53,7 +53,7 @@ CREDITS = 512  # candles outstanding per market and worker
 CANDLE_RING, ORDER_RING, GATE_RING, BROKER_RING = 8192, 128, 128, 8192
 HISTORY = 2048  # a power of two: closed candles kept of each market and interval
 HISTORY_WORDS = 6
-SERIES_HEADER = 16  # 0 closed so far, then the open candle: bucket, count, o h l c v
+SERIES_WORDS = 8  # closed so far, then the open candle; all series' heads stand together, their closed candles apart
 (SR_CLOSED, SR_BUCKET, SR_COUNT, SR_OPEN, SR_HIGH, SR_LOW, SR_CLOSE, SR_VOLUME) = range(8)
 SPARE_WORDS = 4_000_000  # for swapped strategies; memory is touched only when used
 
@@ -86,6 +86,7 @@ class Arena:
     order_rings: tuple[int, ...]
     gate_ring: int
     broker_ring: int
+    series_heads: int
     series: tuple[int, ...]
     series_keys: tuple[tuple[int, int], ...]
     spare: int
@@ -110,7 +111,8 @@ def plan_arena(plan: Plan, workers: int, sizes: Sizes, series_keys: tuple[tuple[
     stamps = tuple(take(sizes.candles) for _ in range(workers))
     order_rings = tuple(take(ring_words(sizes.orders, DECISION_WORDS)) for _ in range(workers))
     gate_ring, broker_ring = take(ring_words(sizes.gate, DECISION_WORDS)), take(ring_words(sizes.broker, CANDLE_WORDS))
-    series = tuple(take(SERIES_HEADER + sizes.history * HISTORY_WORDS) for _ in series_keys)
+    series_heads = take(SERIES_WORDS * len(series_keys))
+    series = tuple(take(sizes.history * HISTORY_WORDS) for _ in series_keys)
     for row in plan.rows:
         row[T_COMMIT] = take(1)
         row[T_A] = take(2 * int(row[T_A_WORDS]))
@@ -119,7 +121,7 @@ def plan_arena(plan: Plan, workers: int, sizes: Sizes, series_keys: tuple[tuple[
     spare = take(SPARE_WORDS)
     return Arena(
         markets, workers, sizes, portfolio, board, working, worker_cells, stamps, candle_rings, order_rings, gate_ring, broker_ring,
-        series, series_keys, spare, at,
+        series_heads, series, series_keys, spare, at,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pairsim.engine.arena import (
     H_DISPATCHED,
     H_FEED_TIME,
     HISTORY_WORDS,
-    SERIES_HEADER,
+    SERIES_WORDS,
     SR_BUCKET,
     SR_CLOSED,
     SR_COUNT,
@@ -26,8 +26,8 @@ from pairsim.engine.worker_loop import CANDLE, KIND_SHIFT, MARKET_MASK
 from pairsim.portfolio.accounting import HOT, JIT
 
 # Offsets for the kernels.
-(F_BOARD, F_WORKING, F_BROKER, F_CAPACITY, F_CREDITS, F_HISTORY, F_BASE, F_BROKER_FD, F_MARKETS, F_LOCKSTEP) = range(10)
-FEED_WORDS = 10
+(F_BOARD, F_WORKING, F_BROKER, F_CAPACITY, F_CREDITS, F_HISTORY, F_BASE, F_BROKER_FD, F_MARKETS, F_LOCKSTEP, F_SERIES) = range(11)
+FEED_WORDS = 11
 
 SLICE_NS = 20_000_000
 
@@ -44,15 +44,16 @@ def take_back(mem, rings, w, seen, walked, market_of, capacity):
 
 
 @njit(**HOT)
-def _remember(mem, memf, series_of, series_list, series_at, m, time, o, h, l, c, v, base, keep):
+def _remember(mem, memf, heads, series_of, series_list, series_at, m, time, o, h, l, c, v, base, keep):
     """Closed candles of each (market, interval) that somebody subscribes to: warm-up of a swap, the notebook's chart."""
     for q in range(series_of[m], series_of[m + 1]):
-        s, interval = series_at[series_list[q, 0]], series_list[q, 1]
+        i, interval = series_list[q, 0], series_list[q, 1]
+        s = heads + i * SERIES_WORDS
         bucket = mem[s + SR_BUCKET]
         if mem[s + SR_COUNT] == 0 or time >= bucket + interval:  # a division only where a candle begins
             bucket = time - time % interval
         if mem[s + SR_COUNT] > 0 and mem[s + SR_BUCKET] != bucket:
-            _close_series(mem, memf, s, keep)
+            _close_series(mem, memf, s, series_at[i], keep)
         if mem[s + SR_COUNT] == 0:
             mem[s + SR_BUCKET] = bucket
             memf[s + SR_OPEN], memf[s + SR_OPEN + 1], memf[s + SR_OPEN + 2] = o, h, l
@@ -62,12 +63,12 @@ def _remember(mem, memf, series_of, series_list, series_at, m, time, o, h, l, c,
         memf[s + SR_OPEN + 4] += v
         mem[s + SR_COUNT] += 1
         if time + base == bucket + interval:
-            _close_series(mem, memf, s, keep)
+            _close_series(mem, memf, s, series_at[i], keep)
 
 
 @njit(**HOT)
-def _close_series(mem, memf, s, keep):
-    place = s + SERIES_HEADER + (mem[s + SR_CLOSED] & (keep - 1)) * HISTORY_WORDS
+def _close_series(mem, memf, s, at, keep):
+    place = at + (mem[s + SR_CLOSED] & (keep - 1)) * HISTORY_WORDS
     mem[place] = mem[s + SR_BUCKET]
     for w in range(5):
         memf[place + 1 + w] = memf[s + SR_OPEN + w]
@@ -154,7 +155,7 @@ def dispatch(
             tails[w] += 1
             sent[w, m] += 1
         _remember(
-            mem, memf, series_of, series_list, series_at, m, time, recordsf[i, 3], recordsf[i, 4], recordsf[i, 5], recordsf[i, 6],
+            mem, memf, lay[F_SERIES], series_of, series_list, series_at, m, time, recordsf[i, 3], recordsf[i, 4], recordsf[i, 5], recordsf[i, 6],
             recordsf[i, 7], base, lay[F_HISTORY],
         )  # fmt: skip
         if kind == CANDLE:

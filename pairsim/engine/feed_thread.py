@@ -20,7 +20,7 @@ from pairsim.engine.arena import (
     H_SLICES,
     H_SUBMITTED,
     HISTORY_WORDS,
-    SERIES_HEADER,
+    SERIES_WORDS,
     SR_CLOSED,
     Arena,
 )
@@ -34,6 +34,7 @@ from pairsim.engine.dispatch import (
     F_HISTORY,
     F_LOCKSTEP,
     F_MARKETS,
+    F_SERIES,
     F_WORKING,
     FEED_WORDS,
     await_drained,
@@ -81,6 +82,7 @@ class FeedThread:
         lay[F_BOARD], lay[F_WORKING], lay[F_BROKER] = self.arena.board, self.arena.working, self.arena.broker_ring
         lay[F_CAPACITY], lay[F_CREDITS], lay[F_HISTORY], lay[F_BASE] = sizes.candles, sizes.credits, sizes.history, self.plan.base_ns
         lay[F_BROKER_FD], lay[F_MARKETS], lay[F_LOCKSTEP] = bell.write_fd, markets, int(self.lockstep)
+        lay[F_SERIES] = self.arena.series_heads
         subscribed: list[set[int]] = [set() for _ in range(markets)]
         several: set[int] = set()
         for t, row in enumerate(self.plan.rows):
@@ -276,9 +278,10 @@ class FeedThread:
         row, keep = self.plan.rows[trader], self.arena.sizes.history
         out = []
         for k in range(int(row[T_MARKETS])):
-            at = self.arena.series[self.arena.series_keys.index((int(row[T_MARKET + k]), int(row[T_INTERVAL])))]
-            closed = int(self.mem[at + SR_CLOSED])
-            block = self.memf[at + SERIES_HEADER : at + SERIES_HEADER + keep * HISTORY_WORDS].reshape(keep, HISTORY_WORDS)
+            i = self.arena.series_keys.index((int(row[T_MARKET + k]), int(row[T_INTERVAL])))
+            at = self.arena.series[i]
+            closed = int(self.mem[self.arena.series_heads + i * SERIES_WORDS + SR_CLOSED])
+            block = self.memf[at : at + keep * HISTORY_WORDS].reshape(keep, HISTORY_WORDS)
             rows = np.arange(max(0, closed - keep), closed) % keep
             out.append(block[rows, 1:].copy())
         return tuple(out)

@@ -34,6 +34,7 @@ from pairsim.engine.gate import G_BOARD, G_FD, G_LOCKSTEP, G_PORTFOLIO, G_RING, 
 from pairsim.engine.hosting_spec import Spec
 from pairsim.engine.layout import T_INDICATOR, T_INDICATORS, T_INTERVAL, T_LOCKSTEP, T_MARKET, T_MARKETS, T_OUTPUTS
 from pairsim.engine.order_engine import OrderEngine
+from pairsim.engine.parentage import pin_to
 from pairsim.engine.plan import make_plan
 from pairsim.engine.status import STATES, RunState
 from pairsim.engine.swapping import Swapper
@@ -119,6 +120,7 @@ class Host:
         self.spec = spec
         base_ns = interval_of(spec.feed)
         self.lockstep = is_lockstep(spec.feed)
+        self.pinned = bool(spec.config.get("pin")) and pin_to(0)
         self.plan = plan = make_plan(spec.traders, base_ns, spec.instruments, spec.codes)
         plan.rows[:, T_LOCKSTEP] = int(self.lockstep)
         self.worker_of = assign_workers(spec.codes, spec.workers)
@@ -280,7 +282,7 @@ class Host:
         theirs.close()
         self.workers[index] = ours
         with contextlib.suppress(OSError):  # it died at once: the zygote will say so
-            ours.send(Setup(self.arena, len(self.plan.traders), self.arena.markets, versions, self.lockstep))
+            ours.send(Setup(self.arena, len(self.plan.traders), self.arena.markets, versions, self.lockstep, self.pinned))
 
     def _replace(self, index: int, status: int) -> None:
         """A worker died: another one takes its ring and its traders' state over where they stand."""

@@ -38,7 +38,7 @@ from pairsim.engine.layout import (
     VIEW_WORDS,
     record_offset,
 )
-from pairsim.engine.parentage import parent_alive
+from pairsim.engine.parentage import parent_alive, pin_to
 from pairsim.engine.wire import Wire
 from pairsim.engine.worker_loop import (
     CONTROL,
@@ -91,6 +91,7 @@ class Setup:
     markets: int
     versions: tuple[Version, ...]
     lockstep: bool
+    pinned: bool = False
 
 
 def new_tables(traders: int) -> tuple[np.ndarray, ...]:
@@ -145,6 +146,8 @@ class Worker:
         self.index, self.memory, self.wire, self.zygote = index, memory, wire, zygote
         self.mem, self.memf = memory.words, memory.floats
         self.setup: Setup = wire.receive(30.0)
+        if self.setup.pinned:
+            pin_to(1 + index)
         self.rows, self.addresses, self.scratch, self.info = new_tables(self.setup.traders)
         self.codes: dict[tuple[int, int], Version] = {}
         self.indicators = np.zeros((1, INDICATOR_WORDS), np.int64)
