@@ -156,7 +156,13 @@ def median(measure: Callable[[], float], repeats: int) -> float:
 def ring_rate(mem: Words, count: int, batch: int) -> float:
     """M records/s through a fresh ring."""
     init_ring(mem, THERE, CAPACITY, RECORD_WORDS)
-    return count / 1e6 / beside(lambda: produce(mem, THERE, count, batch), lambda: consume(mem, THERE, count))
+    sums: list[int] = []
+    seconds = beside(
+        lambda: produce(mem, THERE, count, batch),
+        lambda: sums.append(consume(mem, THERE, count)),
+    )
+    assert sums == [RECORD_WORDS * (count * (count - 1) // 2) + count * sum(range(RECORD_WORDS))]
+    return count / 1e6 / seconds
 
 
 def ring_round_trips(mem: Words, count: int, spins: int) -> tuple[float, float]:

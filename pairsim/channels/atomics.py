@@ -175,7 +175,7 @@ forbids the compiler to move memory accesses across. Enough against SIGKILL, whi
 reaches memory, nothing after it does, so the order of the machine code is all that counts."""
 
 cpu_pause: Callable[[], None] = _cpu_pause()
-"""``cpu_pause()``: tell the CPU that this is a spinning loop (about 20 to 60 ns)."""
+"""``cpu_pause()``: tell the CPU that this is a spinning loop (10 to 50 ns)."""
 
 now_ns: Callable[[], int] = _now_ns()
 """``now_ns()``: nanoseconds of CLOCK_MONOTONIC, comparable between processes of one machine."""

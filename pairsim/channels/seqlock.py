@@ -47,9 +47,8 @@ _SLEEP_NS = 50_000
 @njit(cache=True, nogil=True, error_model="numpy")
 def write_begin(mem: Words, base: int) -> None:
     """Writer: from here to `write_end` any of its words may change, through plain stores."""
-    store_relaxed(
-        mem, base, (load_relaxed(mem, base) + 1) | 1
-    )  # stays odd, and grows, where the last writer was killed
+    odd = (load_relaxed(mem, base) + 1) | 1  # where the last writer was killed it stays odd, and grows
+    store_relaxed(mem, base, odd)
     fence_release()
 
 

@@ -1,6 +1,8 @@
 """The ring in one process: what fits, what comes out, what is counted. Two processes: see `test_two_processes`."""
 
+import select
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 
 from pairsim.channels import Memory, init_ring, ring_stats, ring_words
 from pairsim.channels.ring import (
+    _CONSUMER_SLEEPS,
+    _PRODUCER_SLEEPS,
     HEADER_WORDS,
     arm_consumer,
     available,
@@ -232,18 +236,37 @@ def test_a_producer_may_wait_for_less_than_a_full_ring():
     assert got == [True]
 
 
-def test_rouse_wakes_whoever_sleeps_without_a_flag():
-    """A process killed between clearing the flag and the wake-up leaves a sleeper behind: its successor rouses it."""
+def test_rouse_rings_the_doorbell_of_a_consumer_that_is_not_armed():
     mem = new_ring(1)
     with Doorbell() as bell:
         rouse(mem, BASE, bell.write_fd)
         assert is_readable(bell)
-    assert arm_consumer(mem, BASE)
+
+
+@pytest.mark.parametrize(("side", "flag"), [("consumer", _CONSUMER_SLEEPS), ("producer", _PRODUCER_SLEEPS)])
+def test_rouse_wakes_whoever_sleeps_with_its_flag_already_cleared(side, flag):
+    """A process killed between clearing the flag and the wake-up leaves a sleeper behind: its successor rouses it."""
+    mem, took_ns = new_ring(1), []
+    wait = wait_for_data
+    if side == "producer":
+        push(mem, BASE, records(0, 1))
+        wait = wait_for_room
+    wait(mem, BASE, 0)
     rouse(mem, BASE, -1)
-    sleeper = run_beside(lambda: wait_for_data(mem, BASE, LONG_NS))
+
+    def sleep() -> None:
+        begin = time.monotonic_ns()
+        wait(mem, BASE, LONG_NS)
+        took_ns.append(time.monotonic_ns() - begin)
+
+    sleeper = run_beside(sleep)
+    while mem[BASE + flag] == 0:
+        sleeper.join(0.001)
+    sleeper.join(0.01)  # asleep by now, or it shows nothing
+    mem[BASE + flag] = 0  # the killed waker came so far
     while sleeper.is_alive():
         rouse(mem, BASE, -1)
-    sleeper.join()
+    assert took_ns[0] < LONG_NS
 
 
 @pytest.mark.parametrize("spins", [0, 10])
@@ -256,8 +279,6 @@ def test_spinning_changes_nothing_but_time(spins):
 
 
 def is_readable(bell: Doorbell) -> bool:
-    import select
-
     return bool(select.select([bell.fd], [], [], 0)[0])
 
 
