@@ -267,7 +267,7 @@ def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constan
                 closed = mem[old + am + AM_BUCKET] if late else bucket
                 due, due_bucket = due | (1 << k), max(due_bucket, closed)
                 evaluates = row[T_LOCKSTEP] == 0 and due == (1 << markets) - 1
-                if evaluates:
+                if evaluates or kind == HISTORY:  # what closed before the start is not decided on afterwards
                     due = 0
         _copy_slot(mem, new, old, words)
         mem[new + A_DUE], mem[new + A_DUE_BUCKET] = due, due_bucket
