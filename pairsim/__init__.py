@@ -3,7 +3,11 @@
 Everything is imported when it is first used, so that a worker process never loads what only a notebook needs.
 """
 
+import contextlib
+import os
+import zlib
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
@@ -33,6 +37,26 @@ __all__ = [  # noqa: PLE0604
 ]  # fmt: skip
 
 
+def _forget_stale_kernels() -> None:
+    """Remove numba's cached kernels of this package if any of its sources has changed since they were made.
+
+    numba looks at the file of a kernel only; one that calls a kernel of another, edited file would go on with the old code.
+    """
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return  # whoever chose a folder answers for it
+    root = Path(__file__).parent
+    sources = sorted((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in root.rglob("*.py"))
+    mark, note = str(zlib.crc32(repr(sources).encode())), root / "__pycache__" / "kernels.made-from"
+    with contextlib.suppress(OSError):
+        if note.read_text() == mark:
+            return
+    with contextlib.suppress(OSError):
+        for index in root.rglob("__pycache__/*.nbi"):
+            index.unlink(missing_ok=True)
+        note.parent.mkdir(exist_ok=True)
+        note.write_text(mark)
+
+
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         value = getattr(import_module(_WHERE[name]), name)
@@ -46,3 +70,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+_forget_stale_kernels()

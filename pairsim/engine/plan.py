@@ -80,7 +80,10 @@ def make_plan(
     symbols = list(dict.fromkeys([*markets, *(s for t in traders for s in t.markets)]))
     declared = {i.symbol: i for i in instruments}
     table = tuple(declared.get(s) or Instrument(s) for s in symbols)
-    codes = tuple(codes) if codes is not None else tuple(prepare(t.strategy) for t in traders)
+    if codes is None:
+        made = {id(t.strategy): prepare(t.strategy) for t in {id(t.strategy): t for t in traders}.values()}
+        codes = [made[id(t.strategy)] for t in traders]
+    codes = tuple(codes)
     rows = np.zeros((len(traders), TRADER_WORDS), np.int64)
     indicator_rows: list[list[int]] = []
     constants: list[np.ndarray] = []

@@ -62,23 +62,23 @@ def test_a_folder_or_file_that_may_not_be_written_is_refused(tmp_path):
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
-30 22 0:25 / /mnt/team\\040disk rw - nfs4 server:/export rw
-31 30 254:3 / /mnt/team\\040disk/local rw - xfs /dev/vdb rw
-32 22 0:40 / /mnt/over rw - ext4 /dev/vdc rw
-33 22 0:41 / /mnt/over rw - fuse.sshfs host:/ rw
-34 22 0:42 / /mnt/c rw - 9p C: rw
+30 22 0:25 / /disks/team\\040disk rw - nfs4 server:/export rw
+31 30 254:3 / /disks/team\\040disk/local rw - xfs /dev/vdb rw
+32 22 0:40 / /disks/over rw - ext4 /dev/vdc rw
+33 22 0:41 / /disks/over rw - fuse.sshfs host:/ rw
+34 22 0:42 / /disks/c rw - 9p C: rw
 """
 
 
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("/home/x/run.db", "ext4"),
-        ("/mnt/team disk/run.db", "nfs4"),
-        ("/mnt/team disk/local/run.db", "xfs"),
-        ("/mnt/team disk 2/run.db", "ext4"),
-        ("/mnt/over/run.db", "fuse.sshfs"),
-        ("/mnt/c/run.db", "9p"),
+        ("/data/run.db", "ext4"),
+        ("/disks/team disk/run.db", "nfs4"),
+        ("/disks/team disk/local/run.db", "xfs"),
+        ("/disks/team disk 2/run.db", "ext4"),
+        ("/disks/over/run.db", "fuse.sshfs"),
+        ("/disks/c/run.db", "9p"),
     ],
 )
 def test_the_file_system_is_that_of_the_innermost_and_topmost_mount(path, kind):
