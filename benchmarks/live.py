@@ -1,9 +1,11 @@
-"""The live machine measured end to end, each row beside a hand-written numba loop in the same run. Prints a markdown table.
+"""The live machine measured end to end, each row beside a hand-written numba loop in the same run. Prints a markdown
+table.
 
     python benchmarks/live.py [--quick]
 
-Throughput counts candles from the first to the last one evaluated by the worker, with speed=None; every candle is evaluated unless the row says
-otherwise, and the journal is FULL in every row. Timed from outside the machine, by its own counters.
+Throughput counts candles from the first to the last one evaluated by the worker, with speed=None; every candle is
+evaluated unless the row says otherwise, and the journal is FULL in every row. Timed from outside the machine, by its
+own counters.
 """
 
 import argparse
@@ -83,7 +85,9 @@ def hand_written(candles, markets, period):
     return hits
 
 
-def throughput(strategy: ps.Strategy, candles: int, every: str | None = None, markets: int = MARKETS) -> tuple[float, int, float]:
+def throughput(
+    strategy: ps.Strategy, candles: int, every: str | None = None, markets: int = MARKETS
+) -> tuple[float, int, float]:
     """(M candles/s, orders, orders/s) of one run."""
     traders = [ps.Trader(f"M{i}/USDT", strategy, every=every) for i in range(markets)]
     feed = ps.RandomFeed(tick="1s", speed=None, seed=1, n=candles // markets, start="2025-01-01")
@@ -156,7 +160,9 @@ def main() -> None:
     quick = cli.parse_args().quick
     runs, scale = (1, 10) if quick else (3, 1)
     load = os.getloadavg()[0]
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}, {datetime.now(UTC):%Y-%m-%d}\n")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}, {datetime.now(UTC):%Y-%m-%d}\n"
+    )
     hand_written(1_000, MARKETS, 14)
     rows = [
         ("no orders, decides every 5th candle", Dip(), "5s", 30_000_000, "≥ 20 M"),
@@ -165,7 +171,9 @@ def main() -> None:
         ("an order per 50", Metronome(every=50), None, 1_000_000, "≥ 0.75 M"),
         ("plain Python, one worker", PlainDip(), None, 2_000_000, "≥ 0.8 M"),
     ]
-    print("| live, 1,000 markets | M candles/s (median, min-max) | orders/s | hand-written loop, same run | goal |\n|---|--:|--:|--:|--:|")
+    print(
+        "| live, 1,000 markets | M candles/s (median, min-max) | orders/s | hand-written loop, same run | goal |\n|---|--:|--:|--:|--:|"
+    )
     for name, strategy, every, candles, goal in rows:
         found = [throughput(strategy, candles // scale, every) for _ in range(runs)]
         begin = time.perf_counter()
@@ -173,18 +181,30 @@ def main() -> None:
         limit = candles / (time.perf_counter() - begin) / 1e6
         rates = sorted(f[0] for f in found)
         rate = statistics.median(f[2] for f in found)
-        print(f"| {name} | {statistics.median(rates):.2f} ({rates[0]:.2f}-{rates[-1]:.2f}) | {rate:,.0f} | {limit:.0f} | {goal} |", flush=True)
-    print("\n| 100,000 candles/s, an order per 1,000 | tick to order | order to durable | order to fill |\n|---|--:|--:|--:|")
+        print(
+            f"| {name} | {statistics.median(rates):.2f} ({rates[0]:.2f}-{rates[-1]:.2f}) | {rate:,.0f} | {limit:.0f} | {goal} |",
+            flush=True,
+        )
+    print(
+        "\n| 100,000 candles/s, an order per 1,000 | tick to order | order to durable | order to fill |\n|---|--:|--:|--:|"
+    )
     for pin in (True, False):
         m = latency(pin, 3 if quick else 10)
-        print(f"| {'pinned' if pin else 'unpinned'} | {m.tick_to_order} | {m.order_to_durable} | {m.order_to_fill} |", flush=True)
+        print(
+            f"| {'pinned' if pin else 'unpinned'} | {m.tick_to_order} | {m.order_to_durable} | {m.order_to_fill} |",
+            flush=True,
+        )
     first, idle, memory = start_and_idle(2 if quick else 10)
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import pairsim"], check=True)
     imported = time.perf_counter() - begin
     print("\n| what | measured | goal |\n|---|--:|--:|")
-    print(f"| start() to first candle evaluated, warm cache | {first:.2f} s | ≤ 2.5 s |\n| engine of three traders at 100 ms ticks | {100 * idle:.2f} % of a core | ≤ 1 % |")
-    print(f"| resident memory of a worker | {memory:.0f} MB | ≤ 200 MB |\n| python -c 'import pairsim' | {imported:.2f} s | ≤ 0.5 s |")
+    print(
+        f"| start() to first candle evaluated, warm cache | {first:.2f} s | ≤ 2.5 s |\n| engine of three traders at 100 ms ticks | {100 * idle:.2f} % of a core | ≤ 1 % |"
+    )
+    print(
+        f"| resident memory of a worker | {memory:.0f} MB | ≤ 200 MB |\n| python -c 'import pairsim' | {imported:.2f} s | ≤ 0.5 s |"
+    )
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ _HOME = {
     "pairsim.engine.status": ("Health", "RunState", "Status", "Trading"),
     "pairsim.engine.trader": ("Trader",),
     "pairsim.errors": (
-        "BrokerError", "DataError", "EngineDied", "EngineError", "FeedError", "InputError", "PairsimError", "StoreError", "StrategyError",
+        "BrokerError", "DataError", "EngineDied", "EngineError", "FeedError", "InputError", "PairsimError",
+        "StoreError", "StrategyError",
     ),
     "pairsim.feeds": ("Feed", "RandomFeed", "ReplayFeed"),
     "pairsim.indicators": (
-        "ATR", "EMA", "MACD", "RSI", "SMA", "Bollinger", "HeikinAshi", "Highest", "Indicator", "Lowest", "StdDev", "ZScore", "atr",
+        "ATR", "EMA", "MACD", "RSI", "SMA", "Bollinger", "HeikinAshi", "Highest", "Indicator", "Lowest", "StdDev",
+        "ZScore", "atr",
         "bollinger", "ema", "heikin_ashi", "highest", "indicator", "lowest", "macd", "rsi", "sma", "stddev", "zscore",
     ),
     "pairsim.market": ("Candle", "Instrument", "load", "quality"),
@@ -32,7 +34,7 @@ _HOME = {
 _MODULES = ("brokers", "errors", "feeds", "indicators", "market", "strategies")
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "__version__", *_MODULES, *_WHERE,
 ]  # fmt: skip
 
@@ -40,7 +42,8 @@ __all__ = [  # noqa: PLE0604
 def _forget_stale_kernels() -> None:
     """Remove numba's cached kernels of this package if any of its sources has changed since they were made.
 
-    numba looks at the file of a kernel only; one that calls a kernel of another, edited file would go on with the old code.
+    numba looks at the file of a kernel only; one that calls a kernel of another, edited file would go on with the old
+    code.
     """
     if os.environ.get("NUMBA_CACHE_DIR"):
         return  # whoever chose a folder answers for it

@@ -22,8 +22,8 @@ from typing import Protocol, runtime_checkable
 class Order:
     """An order as a broker sees it.
 
-    ``quantity`` is in the base asset, prices in the quote currency; NaN means absent. ``timestamp`` is the feed time of the decision,
-    int ns. The order engine keeps ``status`` and what was filled.
+    ``quantity`` is in the base asset, prices in the quote currency; NaN means absent. ``timestamp`` is the feed time
+    of the decision, int ns. The order engine keeps ``status`` and what was filled.
     """
 
     order_id: int
@@ -86,9 +86,9 @@ class Reports(Protocol):
 class Broker(Protocol):
     """Where orders are executed.
 
-    ``submit`` returns once the venue has taken the order; what becomes of it is told to the `Reports` given to ``connect``. An
-    exception from ``submit`` leaves the order UNKNOWN: it may live at the venue, and is never sent again.
-    Optional: ``fee_bps``, ``slippage_bps``, ``short`` (what sizes and checks assume), ``close()``.
+    ``submit`` returns once the venue has taken the order; what becomes of it is told to the `Reports` given to
+    ``connect``. An exception from ``submit`` leaves the order UNKNOWN: it may live at the venue, and is never sent
+    again. Optional: ``fee_bps``, ``slippage_bps``, ``short`` (what sizes and checks assume), ``close()``.
     """
 
     async def connect(self, reports: Reports) -> None:

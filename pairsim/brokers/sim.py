@@ -1,7 +1,7 @@
 """The simulated broker: the options of a simulated venue, and the venue itself over the matching kernel.
 
-The venue keeps a ledger of its own, as a real one does: fills are trimmed to what it holds, and the engine's portfolio follows
-from the fills it reports. The backtest uses the same kernel on the same options.
+The venue keeps a ledger of its own, as a real one does: fills are trimmed to what it holds, and the engine's
+portfolio follows from the fills it reports. The backtest uses the same kernel on the same options.
 """
 
 from typing import Any
@@ -40,8 +40,8 @@ class SimBroker:
 
     Notes
     -----
-    Fill rule: an order is first matched with the first base candle that opens at or after decision + latency, at that open. See
-    ``orders.matching`` for limits, stops, gaps and protective orders.
+    Fill rule: an order is first matched with the first base candle that opens at or after decision + latency, at that
+    open. See ``orders.matching`` for limits, stops, gaps and protective orders.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class SimBroker:
             if value is not None and not 0 <= value <= 5_000:
                 raise InputError(f"{name}={value!r} must be from 0 to 5,000 basis points (10 is 0.1 %)")
         if participation is not None and not 0 < participation <= 1:
-            raise InputError(f"participation={participation!r} must be above 0 and at most 1, or None to fill whole orders")
+            raise InputError(
+                f"participation={participation!r} must be above 0 and at most 1, or None to fill whole orders"
+            )
         self.latency_ns = _duration("latency", latency)
         self.jitter_ns = _duration("jitter", jitter)
         self.fee_bps = float(fee_bps)
@@ -126,7 +128,8 @@ class Venue:
         """Take an order that arrives at feed time ``arrival``."""
         self._make_room()
         submit(
-            self.orders, self.links, order.venue_id, order.pair, order.market, order.sign, order.kind, order.units, order.limit_price,
+            self.orders, self.links, order.venue_id, order.pair, order.market, order.sign, order.kind, order.units,
+            order.limit_price,
             order.stop_price, order.stop_loss, order.take_profit, arrival, order.expires,
         )  # fmt: skip
 
@@ -140,7 +143,20 @@ class Venue:
         opening, high, low, _, volume = candle
         participation = self.broker.participation or 0.0
         count = match_candle(
-            self.orders, self.links, self.ledger, self.ledger_floats, 0, market, time, opening, high, low, volume, participation, self.events, 0
+            self.orders,
+            self.links,
+            self.ledger,
+            self.ledger_floats,
+            0,
+            market,
+            time,
+            opening,
+            high,
+            low,
+            volume,
+            participation,
+            self.events,
+            0,
         )
         return self.events[:count].tolist() if count else []
 

@@ -1,7 +1,7 @@
 """Where everything stands in the shared memory of a run, and who writes it.
 
-One anonymous memory holds all: the header, the portfolio, the market board, the channels and every trader's state. The host makes it,
-workers inherit it, observers map it read-only. Each region names its one writer.
+One anonymous memory holds all: the header, the portfolio, the market board, the channels and every trader's state.
+The host makes it, workers inherit it, observers map it read-only. Each region names its one writer.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,9 @@ LINE = 16  # words of two cache lines: what different processes write never shar
 # Header.
 (H_STATE, H_TRADING, H_STOP, H_EPOCH) = range(4)  # host
 H_GATE_SLEEPS = 16  # flag and futex of the gate
-(H_DISPATCHED, H_FEED_TIME, H_SLICES, H_QUARANTINED, H_HELD) = range(32, 37)  # feed thread: candles, last close, slices, refused
+(H_DISPATCHED, H_FEED_TIME, H_SLICES, H_QUARANTINED, H_HELD) = range(
+    32, 37
+)  # feed thread: candles, last close, slices, refused
 (H_BARRIER, H_CHECKED) = (48, 64)  # lockstep hand-overs: slice evaluated (feed), slice checked (gate)
 (H_MARKED, H_SUBMITTED) = (80, 81)  # order engine: slice marked, slice submitted
 (H_ORDERS, H_FILLS, H_DENIED, H_LATE, H_OPEN, H_DUPLICATES) = range(96, 102)  # order engine counters
@@ -43,7 +45,9 @@ HEADER_WORDS = 160
 # Board, a cell a market (feed thread): the last candle under a seqlock, then what the order engine says of the market.
 (BOARD_SEQUENCE, BOARD_TIME, BOARD_OPEN, BOARD_HIGH, BOARD_LOW, BOARD_CLOSE, BOARD_VOLUME, BOARD_NUMBER) = range(8)
 BOARD_WORDS = 8
-BOARD_WORKING = 0  # in the working region, a word a market (order engine): orders the venue works, so candles are wanted
+BOARD_WORKING = (
+    0  # in the working region, a word a market (order engine): orders the venue works, so candles are wanted
+)
 
 # Worker cell (the worker).
 (W_HANDLED, W_EVALUATED, W_DECISIONS, W_FAILURES, W_READY, W_CONTROLS, W_REPLAYS) = range(7)
@@ -72,7 +76,9 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Arena:
-    """Word offsets of the regions (``words`` in all). Rings of worker w are ``candle_rings[w]`` and ``order_rings[w]``."""
+    """Word offsets of the regions (``words`` in all). Rings of worker w are ``candle_rings[w]`` and
+    ``order_rings[w]``.
+    """
 
     markets: int
     workers: int
@@ -120,7 +126,8 @@ def plan_arena(plan: Plan, workers: int, sizes: Sizes, series_keys: tuple[tuple[
         row[T_WINDOW] = take(max(1, int(row[T_MARKETS] * row[T_WINDOWS])))
     spare = take(SPARE_WORDS)
     return Arena(
-        markets, workers, sizes, portfolio, board, working, worker_cells, stamps, candle_rings, order_rings, gate_ring, broker_ring,
+        markets, workers, sizes, portfolio, board, working, worker_cells, stamps, candle_rings, order_rings,
+        gate_ring, broker_ring,
         series_heads, series, series_keys, spare, at,
     )  # fmt: skip
 
@@ -144,7 +151,9 @@ def init_trader(mem: np.ndarray, row: np.ndarray, record: np.ndarray, states: np
 
 
 def write_mind(mem: np.ndarray, b: int, markets: int, record: np.ndarray, states: np.ndarray, outputs: int) -> None:
-    """Write a fresh record, indicator states and NaN outputs into the slot B at ``b``. ``states`` is float64 of one market."""
+    """Write a fresh record, indicator states and NaN outputs into the slot B at ``b``. ``states`` is float64 of one
+    market.
+    """
     at = b + record_offset(markets)
     mem[at : at + len(record)] = record
     at += len(record)
@@ -152,4 +161,3 @@ def write_mind(mem: np.ndarray, b: int, markets: int, record: np.ndarray, states
         mem[at : at + len(states)] = states.view(np.int64)
         at += len(states)
     mem[at : at + 2 * markets * outputs].view(np.float64)[:] = np.nan
-

@@ -11,7 +11,8 @@ from pairsim.engine.arena import BOARD_CLOSE, BOARD_NUMBER, BOARD_TIME, BOARD_WO
 from pairsim.portfolio.accounting import JIT, begin_order, book, end_order, mark_equity, settle
 from pairsim.portfolio.layout import A_CASH_F, A_MARKETS, ACCOUNT_WORDS, M_MARK, M_MARK_TIME, MARKET_WORDS
 
-# Rows of `begin_orders`: pair, number, market type, passed.  Rows of `book_rows`: what, pair, side, quantity, notional, fee, market type, moment of emission.
+# Rows of `begin_orders`: pair, number, market type, passed.  Rows of `book_rows`: what, pair, side, quantity,
+# notional, fee, market type, moment of emission.
 BOOK_FILL, BOOK_END = 0, 1
 
 

@@ -1,7 +1,8 @@
 """The feed side of the candle channels: a candle goes by its market straight to the subscribed workers, once each.
 
-The feed thread is the only producer of every candle ring, the only writer of the board and of the history. A candle is dispatched
-whole (to all its workers) or not at all; where a channel is full the kernel waits in slices of 20 ms and returns to Python.
+The feed thread is the only producer of every candle ring, the only writer of the board and of the history. A candle
+is dispatched whole (to all its workers) or not at all; where a channel is full the kernel waits in slices of 20 ms
+and returns to Python.
 """
 
 from numba import njit
@@ -26,7 +27,19 @@ from pairsim.engine.worker_loop import CANDLE, KIND_SHIFT, MARKET_MASK
 from pairsim.portfolio.accounting import HOT, JIT
 
 # Offsets for the kernels.
-(F_BOARD, F_WORKING, F_BROKER, F_CAPACITY, F_CREDITS, F_HISTORY, F_BASE, F_BROKER_FD, F_MARKETS, F_LOCKSTEP, F_SERIES) = range(11)
+(
+    F_BOARD,
+    F_WORKING,
+    F_BROKER,
+    F_CAPACITY,
+    F_CREDITS,
+    F_HISTORY,
+    F_BASE,
+    F_BROKER_FD,
+    F_MARKETS,
+    F_LOCKSTEP,
+    F_SERIES,
+) = range(11)
 FEED_WORDS = 11
 
 SLICE_NS = 20_000_000
@@ -100,13 +113,16 @@ def _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, cred
 
 @njit(**JIT)
 def dispatch(
-    mem, memf, lay, records, recordsf, first, last, kind, market_workers, worker_list, series_of, series_list, series_at, rings, stamps,
+    mem, memf, lay, records, recordsf, first, last, kind, market_workers, worker_list, series_of, series_list,
+    series_at, rings, stamps,
     sequences, tails, stamped, sent, seen, walked, market_of,
 ):  # fmt: skip
-    """Dispatch ``records[first:last]``; returns the index reached, smaller than ``last`` when a channel stayed full for 20 ms.
+    """Dispatch ``records[first:last]``; returns the index reached, smaller than ``last`` when a channel stayed full
+    for 20 ms.
 
     records : int64[n, 8] candles with the market in word 0, recordsf its float view. kind : CANDLE or HISTORY.
-    market_workers, worker_list : workers of each market. sequences : int64[markets], the feed's numbering of each market's candles.
+    market_workers, worker_list : workers of each market. sequences : int64[markets], the feed's numbering of each
+        market's candles.
     tails, stamped, sent, seen, walked, market_of : the producer's private books of the rings.
     """
     capacity, credits, broker, base = lay[F_CAPACITY], lay[F_CREDITS], lay[F_BROKER], lay[F_BASE]
@@ -155,7 +171,8 @@ def dispatch(
             tails[w] += 1
             sent[w, m] += 1
         _remember(
-            mem, memf, lay[F_SERIES], series_of, series_list, series_at, m, time, recordsf[i, 3], recordsf[i, 4], recordsf[i, 5], recordsf[i, 6],
+            mem, memf, lay[F_SERIES], series_of, series_list, series_at, m, time, recordsf[i, 3], recordsf[i, 4],
+            recordsf[i, 5], recordsf[i, 6],
             recordsf[i, 7], base, lay[F_HISTORY],
         )  # fmt: skip
         if kind == CANDLE:
@@ -184,7 +201,9 @@ def _to_broker(mem, lay, words):
 
 @njit(**JIT)
 def send_slice(mem, lay, records, first, last, marker):
-    """Lockstep: all candles of a slice, then its end, to the order engine; returns the index reached (last + 1 when done)."""
+    """Lockstep: all candles of a slice, then its end, to the order engine; returns the index reached (last + 1 when
+    done).
+    """
     broker = lay[F_BROKER]
     for i in range(first, last):
         if not _to_broker(mem, lay, records[i]):

@@ -21,18 +21,31 @@ def html(engine: "Engine") -> str:
     status, portfolio = engine.status, engine.portfolio
     head = f"<b>Engine</b> {escape(str(status))}<br>cash {portfolio.cash:,.2f}, equity {portfolio.equity:,.2f}"
     rows = [
-        (h.name, repr(h.strategy), "compiled" if h.compiled else "plain Python", h.health.state, f"{h.health.evaluations:,}", f"{h.health.decisions:,}")
+        (
+            h.name,
+            repr(h.strategy),
+            "compiled" if h.compiled else "plain Python",
+            h.health.state,
+            f"{h.health.evaluations:,}",
+            f"{h.health.decisions:,}",
+        )
         for h in engine.traders[:50]
     ]
     more = f"<div>and {len(engine._traders) - 50} more traders</div>" if len(engine._traders) > 50 else ""
-    return f"<div>{head}</div>{table(('trader', 'strategy', 'runs as', 'state', 'evaluations', 'decisions'), rows)}{more}"
+    return (
+        f"<div>{head}</div>{table(('trader', 'strategy', 'runs as', 'state', 'evaluations', 'decisions'), rows)}{more}"
+    )
 
 
 def trader_html(handle: "TraderHandle") -> str:
     """A trader with its health; the traceback of a failed one folded away."""
     health = handle.health
     rows = [(name, f"{getattr(health, name):,}") for name in ("evaluations", "decisions", "skipped", "errors")]
-    trace = f"<details><summary>{escape(health.message)}</summary><pre>{escape(health.traceback)}</pre></details>" if health.message else ""
+    trace = (
+        f"<details><summary>{escape(health.message)}</summary><pre>{escape(health.traceback)}</pre></details>"
+        if health.message
+        else ""
+    )
     return f"<div><b>{escape(handle.name)}</b> {escape(repr(handle.strategy))}: {health.state}</div>{table(('', ''), rows)}{trace}"
 
 

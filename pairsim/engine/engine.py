@@ -1,7 +1,7 @@
 """The engine: the handle in a notebook, a script or ``python -c`` of a run that lives in other processes.
 
-It only observes: snapshots from shared memory, history from the journal. Commands go over a socket to the host, which is tied to this
-process: when it ends, for whatever reason, everything it started ends.
+It only observes: snapshots from shared memory, history from the journal. Commands go over a socket to the host, which
+is tied to this process: when it ends, for whatever reason, everything it started ends.
 """
 
 import contextlib
@@ -62,7 +62,8 @@ class Engine:
     workers : worker processes; None is one a trader, at most one a core this process may use.
     store : file of the journal (SQLite); None keeps it in a temporary folder for the life of this object.
 
-    pin : bind the host to the first core and the workers to the others, where there is more than one: shorter tails of latency.
+    pin : bind the host to the first core and the workers to the others, where there is more than one: shorter tails
+        of latency.
     sizes : capacities of the channels, for tests.
 
     Raises
@@ -97,7 +98,9 @@ class Engine:
             raise InputError(f"traders={traders!r}: give a ps.Trader or a list of them")
         if isinstance(cash, bool) or not isinstance(cash, (int, float)) or not 0 < cash < float("inf"):
             raise InputError(f"cash={cash!r} must be a number above 0: it is what the account opens with")
-        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256):
+        if workers is not None and (
+            isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256
+        ):
             raise InputError(f"workers={workers!r} must be a whole number from 1 to 256, or None")
         self._feed, self._broker, self._cash = feed, SimBroker() if broker is None else broker, float(cash)
         self._instruments, self._sizes, self._pin = tuple(instruments), sizes or Sizes(), bool(pin)
@@ -108,7 +111,12 @@ class Engine:
         self._plan = make_plan(self._traders, base_ns, self._instruments)
         check_markets(feed, self._plan.symbols)
         init_portfolio(
-            np.zeros(portfolio_words(len(self._plan.instruments), 0), np.int64), 0, self._plan.instruments, (), self._cash, SimBroker().costs
+            np.zeros(portfolio_words(len(self._plan.instruments), 0), np.int64),
+            0,
+            self._plan.instruments,
+            (),
+            self._cash,
+            SimBroker().costs,
         )
         self._codes: list[StrategyCode] = list(self._plan.codes)
         self._state = RunState.CREATED
@@ -139,7 +147,9 @@ class Engine:
         if self._state is not RunState.CREATED:
             raise EngineError(f"this engine is {self.status.state}: an engine runs once, make a new one")
         if sys.platform == "win32":
-            raise EngineError("live engines need Linux or macOS; on Windows run Python inside WSL2 (backtests run here)")
+            raise EngineError(
+                "live engines need Linux or macOS; on Windows run Python inside WSL2 (backtests run here)"
+            )
         folder = _run_folder()
         self._path = (self._store or folder / "journal.db").absolute()
         if self._store is not None:
@@ -149,7 +159,8 @@ class Engine:
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pairsim.engine.host", str(theirs.sock.fileno()), str(os.getpid())],
-                pass_fds=[theirs.sock.fileno()], start_new_session=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                pass_fds=[theirs.sock.fileno()], start_new_session=True, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=output,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
             )  # fmt: skip
         theirs.close()
@@ -158,8 +169,10 @@ class Engine:
         self._state = RunState.STARTING
         self._finalizer = weakref.finalize(self, _release, ours, self._process, folder)
         spec = Spec(
-            self._traders, tuple(self._codes), self._feed, self._broker, self._cash, self._instruments, self._workers, str(self._path), self._sizes,
-            {"traders": [repr(t) for t in self._traders], "feed": repr(self._feed), "broker": repr(self._broker), "cash": self._cash,
+            self._traders, tuple(self._codes), self._feed, self._broker, self._cash, self._instruments, self._workers,
+            str(self._path), self._sizes,
+            {"traders": [repr(t) for t in self._traders], "feed": repr(self._feed), "broker": repr(self._broker),
+            "cash": self._cash,
              "pin": self._pin},
         )  # fmt: skip
         ours.send(spec)
@@ -167,7 +180,8 @@ class Engine:
         return self
 
     def stop(self, *, flatten: bool = False) -> Self:
-        """End the run in order: stop the feed, drain, expire working orders, settle; positions are kept unless ``flatten``.
+        """End the run in order: stop the feed, drain, expire working orders, settle; positions are kept unless
+        ``flatten``.
 
         Everything stays readable afterwards. Stopping again is harmless.
         """
@@ -188,7 +202,8 @@ class Engine:
         return self
 
     def wait(self, seconds: float | None = None) -> RunState:
-        """Wait until the run is running, however long compiling takes; then ``seconds``, or until it finished or failed.
+        """Wait until the run is running, however long compiling takes; then ``seconds``, or until it finished or
+        failed.
 
         Returns the state. None waits for the end of the data.
 
@@ -213,7 +228,9 @@ class Engine:
     def __enter__(self) -> Self:
         return self.start() if self._state is RunState.CREATED else self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     # -- what is going on --------------------------------------------------------------------------------------------
@@ -229,7 +246,8 @@ class Engine:
         if self._died() and state not in (RunState.STOPPED, RunState.FAILED):
             state, error = RunState.FAILED, error or self._death()
         return Status(
-            state, TRADINGS[int(mem[H_TRADING])], int(mem[H_FEED_TIME]), int(mem[H_DISPATCHED]), int(mem[H_ORDERS]), int(mem[H_FILLS]),
+            state, TRADINGS[int(mem[H_TRADING])], int(mem[H_FEED_TIME]), int(mem[H_DISPATCHED]), int(mem[H_ORDERS]),
+            int(mem[H_FILLS]),
             int(mem[H_OPEN]), error,
         )  # fmt: skip
 
@@ -272,7 +290,9 @@ class Engine:
         for t, trader in enumerate(self._traders):
             if trader.name == name:
                 return TraderHandle(self, t)
-        raise InputError(f"no trader is called {name!r}; this engine has {', '.join(repr(t.name) for t in self._traders)}")
+        raise InputError(
+            f"no trader is called {name!r}; this engine has {', '.join(repr(t.name) for t in self._traders)}"
+        )
 
     def __iter__(self) -> Any:
         raise TypeError("an engine is not iterable; use engine.traders")
@@ -326,7 +346,9 @@ class Engine:
                 raise EngineDied(self._death()) from None
         with self._news:
             if not self._news.wait_for(lambda: number in self._answers or self._died(), ANSWER_SECONDS):
-                raise EngineError(f"the host did not answer {name!r} within {ANSWER_SECONDS:g} s; its log is {self._log}")
+                raise EngineError(
+                    f"the host did not answer {name!r} within {ANSWER_SECONDS:g} s; its log is {self._log}"
+                )
             if number not in self._answers:
                 raise EngineDied(self._death())
             what, value, text = self._answers.pop(number)
@@ -342,7 +364,9 @@ class Engine:
         tail = ""
         with contextlib.suppress(OSError):
             tail = self._log.read_text(errors="replace").strip()[-500:]
-        return f"the host process has ended (exit status {code}); what was journalled is kept" + (f". It said: {tail}" if tail else "")
+        return f"the host process has ended (exit status {code}); what was journalled is kept" + (
+            f". It said: {tail}" if tail else ""
+        )
 
     def _failures(self) -> dict[int, tuple[str, str]]:
         """Message and traceback of the traders that failed, by index."""
@@ -464,6 +488,11 @@ def _replace_rerun(engine: Engine) -> None:
     key = (frame.f_code.co_filename, frame.f_lineno, tuple(t.name for t in engine._traders))
     before = _places.get(key)
     old = before() if before is not None else None
-    if old is not None and old.status.state in (RunState.STARTING, RunState.RUNNING, RunState.PAUSED, RunState.FINISHED):
+    if old is not None and old.status.state in (
+        RunState.STARTING,
+        RunState.RUNNING,
+        RunState.PAUSED,
+        RunState.FINISHED,
+    ):
         old.stop()
     _places[key] = weakref.ref(engine)

@@ -1,7 +1,8 @@
 """Evaluating a trader: the kernels that the worker processes and the backtest share. Pure: words in, words out.
 
-A snapshot of the portfolio is written into the decision record first and read from there: the record that travels to the order engine
-is at the same time the log of what its evaluation saw, so an evaluation cut short by a crash can be repeated exactly.
+A snapshot of the portfolio is written into the decision record first and read from there: the record that travels to
+the order engine is at the same time the log of what its evaluation saw, so an evaluation cut short by a crash can be
+repeated exactly.
 """
 
 from numba import njit
@@ -91,9 +92,11 @@ BAD_MARKET = -2  # a signal for a market the trader does not have
 
 @njit(**HOT)
 def read_snapshot(row, state, statef, b, mem, memf, base, decision, decisionf):
-    """Copy cash, equity and the trader's positions into the decision record (the caller guards the read by the seqlock).
+    """Copy cash, equity and the trader's positions into the decision record (the caller guards the read by the
+    seqlock).
 
-    row : the trader's words. state, b : slot B. mem, base : the portfolio region. decision : int64[64], decisionf its float view.
+    row : the trader's words. state, b : slot B. mem, base : the portfolio region. decision : int64[64], decisionf its
+        float view.
     """
     decision[D_SEQUENCE] = mem[base + A_SEQUENCE]
     decision[D_CASH], decisionf[D_EQUITY] = mem[base + A_CASH], memf[base + A_EQUITY]
@@ -111,7 +114,11 @@ def fill_view(row, state, statef, b, time, memf, base, decision, decisionf, view
     viewf[V_CASH], viewf[V_EQUITY] = decision[D_CASH] / memf[base + A_QUOTE_SCALE], decisionf[D_EQUITY]
     for k in range(row[T_MARKETS]):
         m, v, s = b + B_MARKET + k * BM_WORDS, V_MARKET + k * VM_WORDS, D_SNAPSHOT + k * SNAPSHOT_WORDS
-        viewf[v + VM_OPEN], viewf[v + VM_HIGH], viewf[v + VM_LOW] = statef[m + BM_OPEN], statef[m + BM_HIGH], statef[m + BM_LOW]
+        viewf[v + VM_OPEN], viewf[v + VM_HIGH], viewf[v + VM_LOW] = (
+            statef[m + BM_OPEN],
+            statef[m + BM_HIGH],
+            statef[m + BM_LOW],
+        )
         viewf[v + VM_CLOSE], viewf[v + VM_VOLUME] = statef[m + BM_CLOSE], statef[m + BM_VOLUME]
         base_scale = memf[base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS + M_BASE_SCALE]
         viewf[v + VM_QUANTITY], viewf[v + VM_AVERAGE] = decision[s] / base_scale, decisionf[s + 1]
@@ -138,8 +145,10 @@ def size_signals(row, state, statef, b, memf, mem, base, count, out, outf, view,
         expires = view[V_TIME] + out[s + S_EXPIRES] * row[T_INTERVAL] if out[s + S_EXPIRES] > 0 else 0
         order = D_ORDER + orders * ORDER_WORDS
         problem = size_signal(
-            mem, memf, base, cell, decision, decisionf, order, row[T_PAIR + k], kind, out[s + S_UNIT], outf[s + S_AMOUNT], outf[s + S_LIMIT],
-            outf[s + S_STOP], outf[s + S_STOP_LOSS], outf[s + S_TAKE_PROFIT], expires, viewf[v + VM_CLOSE], held, decision[D_CASH],
+            mem, memf, base, cell, decision, decisionf, order, row[T_PAIR + k], kind, out[s + S_UNIT],
+            outf[s + S_AMOUNT], outf[s + S_LIMIT],
+            outf[s + S_STOP], outf[s + S_STOP_LOSS], outf[s + S_TAKE_PROFIT], expires, viewf[v + VM_CLOSE], held,
+            decision[D_CASH],
             viewf[V_EQUITY],
         )  # fmt: skip
         if problem == SIZED:
@@ -151,11 +160,31 @@ def size_signals(row, state, statef, b, memf, mem, base, count, out, outf, view,
 
 @njit(**HOT)
 def evaluate(
-    trader, n, row, state, statef, b, address, p_self, p_values, p_previous, time, mem, memf, base, out, outf, view, viewf, decision, decisionf
+    trader,
+    n,
+    row,
+    state,
+    statef,
+    b,
+    address,
+    p_self,
+    p_values,
+    p_previous,
+    time,
+    mem,
+    memf,
+    base,
+    out,
+    outf,
+    view,
+    viewf,
+    decision,
+    decisionf,
 ):
     """Ask the strategy at ``address`` and write its decision; the snapshot stands in ``decision`` already.
 
-    Returns the number of orders, RAISED, BAD_MARKET or PROBLEM - problem. Slot B counts the decision and what is pending.
+    Returns the number of orders, RAISED, BAD_MARKET or PROBLEM - problem. Slot B counts the decision and what is
+    pending.
     """
     fill_view(row, state, statef, b, time, memf, base, decision, decisionf, view, viewf)
     state[b + B_EVALUATED] += 1
@@ -165,12 +194,20 @@ def evaluate(
     count = call(address, p_self, address_of(view, 0), p_values, p_previous, address_of(out, 0))
     if count <= 0:
         return count
-    orders = size_signals(row, state, statef, b, memf, mem, base, min(count, MAX_SIGNALS), out, outf, view, viewf, decision, decisionf)
+    orders = size_signals(
+        row, state, statef, b, memf, mem, base, min(count, MAX_SIGNALS), out, outf, view, viewf, decision, decisionf
+    )
     if orders <= 0:
         return orders
     state[b + B_NUMBER] += 1
     number = state[b + B_NUMBER]
-    decision[D_TRADER], decision[D_N], decision[D_NUMBER], decision[D_TIME], decision[D_ORDERS] = trader, n, number, time, orders
+    decision[D_TRADER], decision[D_N], decision[D_NUMBER], decision[D_TIME], decision[D_ORDERS] = (
+        trader,
+        n,
+        number,
+        time,
+        orders,
+    )
     for j in range(orders):
         order = D_ORDER + j * ORDER_WORDS
         if decision[order + O_TYPE] == MARKET and decision[order + O_SIDE] != 0:

@@ -1,6 +1,8 @@
-"""The feed thread of the host: reads a feed, keeps its pace, dispatches, and is the only one that writes into candle rings.
+"""The feed thread of the host: reads a feed, keeps its pace, dispatches, and is the only one that writes into candle
+rings.
 
-Control of traders goes through it too, as records between candles; so what reaches a trader has one order, and can be replayed.
+Control of traders goes through it too, as records between candles; so what reaches a trader has one order, and can be
+replayed.
 """
 
 import queue
@@ -80,7 +82,12 @@ class FeedThread:
         markets, workers, sizes = self.arena.markets, self.arena.workers, self.arena.sizes
         lay = self.lay = np.zeros(FEED_WORDS, np.int64)
         lay[F_BOARD], lay[F_WORKING], lay[F_BROKER] = self.arena.board, self.arena.working, self.arena.broker_ring
-        lay[F_CAPACITY], lay[F_CREDITS], lay[F_HISTORY], lay[F_BASE] = sizes.candles, sizes.credits, sizes.history, self.plan.base_ns
+        lay[F_CAPACITY], lay[F_CREDITS], lay[F_HISTORY], lay[F_BASE] = (
+            sizes.candles,
+            sizes.credits,
+            sizes.history,
+            self.plan.base_ns,
+        )
         lay[F_BROKER_FD], lay[F_MARKETS], lay[F_LOCKSTEP] = bell.write_fd, markets, int(self.lockstep)
         lay[F_SERIES] = self.arena.series_heads
         subscribed: list[set[int]] = [set() for _ in range(markets)]
@@ -94,7 +101,9 @@ class FeedThread:
         self.market_workers = np.concatenate([[0], np.cumsum([len(s) for s in subscribed])]).astype(np.int64)
         self.worker_list = np.array([w for s in subscribed for w in sorted(s)], np.int64)
         keys = self.arena.series_keys
-        of_market = [[(i, interval) for i, (m, interval) in enumerate(keys) if m == market] for market in range(markets)]
+        of_market = [
+            [(i, interval) for i, (m, interval) in enumerate(keys) if m == market] for market in range(markets)
+        ]
         self.series_of = np.concatenate([[0], np.cumsum([len(s) for s in of_market])]).astype(np.int64)
         self.series_list = np.array([x for s in of_market for x in s], np.int64).reshape(-1, 2)
         self.series_at = np.array(self.arena.series, np.int64)
@@ -139,7 +148,12 @@ class FeedThread:
 
     def _warm_up(self) -> None:
         needed = max(int(r[T_WARMUP] * (r[T_INTERVAL] // self.plan.base_ns)) for r in self.plan.rows)
-        records = history_of(self.feed, self.plan.symbols, None, min(needed + int(self.plan.rows[:, T_INTERVAL].max() // self.plan.base_ns), WARMUP_LIMIT))
+        records = history_of(
+            self.feed,
+            self.plan.symbols,
+            None,
+            min(needed + int(self.plan.rows[:, T_INTERVAL].max() // self.plan.base_ns), WARMUP_LIMIT),
+        )
         if len(records):
             self._dispatch(records.view(np.int64).reshape(-1, 8), 0, len(records), HISTORY)
 
@@ -226,7 +240,8 @@ class FeedThread:
         floats = records.view(np.float64)
         while first < last:
             first = dispatch(
-                self.mem, self.memf, self.lay, records, floats, first, last, kind, self.market_workers, self.worker_list, self.series_of,
+                self.mem, self.memf, self.lay, records, floats, first, last, kind, self.market_workers,
+                self.worker_list, self.series_of,
                 self.series_list, self.series_at, self.rings, self.stamps, self.sequences, *self.books,
             )  # fmt: skip
             if first < last:
@@ -264,12 +279,16 @@ class FeedThread:
             self._check()
             timeout = 0
 
-    # -- control records (on this thread, by `call`) ---------------------------------------------------------------------
+    # -- control records (on this thread, by `call`)
+    # ---------------------------------------------------------------------
 
     def send_control(self, trader: int, kind: int, first: int = 0, second: int = 0) -> int:
         """Put a control record for a trader into its worker's ring; returns its number."""
         self.control[trader] += 1
-        words = np.array([(kind << KIND_SHIFT) | trader, self.control[trader], self.mem[H_FEED_TIME], first, second, 0, 0, 0], np.int64)
+        words = np.array(
+            [(kind << KIND_SHIFT) | trader, self.control[trader], self.mem[H_FEED_TIME], first, second, 0, 0, 0],
+            np.int64,
+        )
         self._push(self.worker_of[trader], words)
         return self.control[trader]
 

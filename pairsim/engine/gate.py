@@ -1,20 +1,41 @@
 """The one place between workers and order engine where orders are checked: drains every order ring, judges, passes on.
 
-It has its channels of its own (order rings in, one gate ring out) and reads the portfolio and the board from shared memory only, so
-that it can become a process without a change. It never waits for a candle. In lockstep it holds what comes until the slice has been
-evaluated by all, and judges in (trader, signal) order.
+It has its channels of its own (order rings in, one gate ring out) and reads the portfolio and the board from shared
+memory only, so that it can become a process without a change. It never waits for a candle. In lockstep it holds what
+comes until the slice has been evaluated by all, and judges in (trader, signal) order.
 """
 
 import numpy as np
 from numba import njit
 
 from pairsim.channels.atomics import fence, load_acquire, now_ns, store_relaxed, store_release
-from pairsim.channels.ring import available, head, publish, record, release, room, tail, wait_for_room, wake_consumer, wake_producer
+from pairsim.channels.ring import (
+    available,
+    head,
+    publish,
+    record,
+    release,
+    room,
+    tail,
+    wait_for_room,
+    wake_consumer,
+    wake_producer,
+)
 from pairsim.channels.seqlock import READ_TRIES, read_begin, read_retry
 from pairsim.channels.waiting import wait_word, wake_word
 from pairsim.engine.arena import BOARD_CLOSE, BOARD_NUMBER, BOARD_WORDS, H_BARRIER, H_CHECKED, H_GATE_SLEEPS, H_TRADING
 from pairsim.orders.checks import NO_PRICE, check_order, reserve
-from pairsim.orders.order import D_NUMBER, D_ORDER, D_ORDERS, D_TIME, D_TRADER, DECISION_WORDS, O_PAIR, O_VERDICT, ORDER_WORDS
+from pairsim.orders.order import (
+    D_NUMBER,
+    D_ORDER,
+    D_ORDERS,
+    D_TIME,
+    D_TRADER,
+    DECISION_WORDS,
+    O_PAIR,
+    O_VERDICT,
+    ORDER_WORDS,
+)
 from pairsim.portfolio.accounting import JIT, pair_cell
 from pairsim.portfolio.layout import P_MARKET
 
@@ -35,7 +56,9 @@ def judge(mem, memf, lay, table, decision, decisionf):
         verdict, money = NO_PRICE, np.int64(0)
         for _ in range(READ_TRIES):
             sequence = read_begin(mem, base)
-            verdict, money = check_order(mem, memf, base, table, decision, decisionf, order, decision[D_NUMBER], mem[H_TRADING], last)
+            verdict, money = check_order(
+                mem, memf, base, table, decision, decisionf, order, decision[D_NUMBER], mem[H_TRADING], last
+            )
             if not read_retry(mem, base, sequence):
                 break
         decision[order + O_VERDICT] = verdict

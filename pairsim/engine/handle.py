@@ -73,7 +73,9 @@ class TraderHandle:
         if isinstance(strategy, type) or not isinstance(strategy, Strategy):
             raise InputError(f"swap({strategy!r}): pass an instance of a ps.Strategy, such as MyStrategy()")
         if strategy.markets != len(self.markets):
-            raise InputError(f"{strategy!r} trades {strategy.markets} market(s), trader {self.name!r} has {len(self.markets)}")
+            raise InputError(
+                f"{strategy!r} trades {strategy.markets} market(s), trader {self.name!r} has {len(self.markets)}"
+            )
         code = prepare(strategy)
         self._changed(self._engine._ask("swap", self._index, code), code)
 
@@ -107,7 +109,8 @@ class TraderHandle:
         # Only the host knows the traceback; a healthy trader is read without asking it.
         message, trace = engine._failures().get(self._index, ("", "")) if failed else ("", "")
         return Health(
-            _STATES[int(mem[b + B_STATUS])], int(mem[b + B_EVALUATED]), int(mem[b + B_NUMBER]), int(mem[b + B_SKIPPED]), int(mem[b + B_ERRORS]),
+            _STATES[int(mem[b + B_STATUS])], int(mem[b + B_EVALUATED]), int(mem[b + B_NUMBER]),
+            int(mem[b + B_SKIPPED]), int(mem[b + B_ERRORS]),
             message, trace,
         )  # fmt: skip
 

@@ -1,7 +1,8 @@
-"""The host process of a run: forks the zygote, makes the shared memory, runs feed, gate, order engine and journal, supervises.
+"""The host process of a run: forks the zygote, makes the shared memory, runs feed, gate, order engine and journal,
+supervises.
 
-``python -m pairsim.engine.host FD CALLER`` is started by an engine; FD is its end of the control socket, CALLER the process that must be
-alive. The main thread only waits for messages and for deaths; it decides nothing about trading.
+``python -m pairsim.engine.host FD CALLER`` is started by an engine; FD is its end of the control socket, CALLER the
+process that must be alive. The main thread only waits for messages and for deaths; it decides nothing about trading.
 """
 
 import os

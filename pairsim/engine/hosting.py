@@ -1,4 +1,6 @@
-"""What a host does once it is a process: sets a run up, answers the engine, replaces workers that died, ends in order."""
+"""What a host does once it is a process: sets a run up, answers the engine, replaces workers that died, ends in
+order.
+"""
 
 import contextlib
 import os
@@ -89,7 +91,9 @@ class Host:
 
     def run(self) -> None:
         """Serve until told to stop or until the caller has gone."""
-        sys.setswitchinterval(0.001)  # the loop and the journal's writer share the interpreter: 5 ms would double a commit
+        sys.setswitchinterval(
+            0.001
+        )  # the loop and the journal's writer share the interpreter: 5 ms would double a commit
         try:
             spec: Spec = self.wire.receive(120.0)
             self._set_up(spec)
@@ -125,7 +129,9 @@ class Host:
         plan.rows[:, T_LOCKSTEP] = int(self.lockstep)
         self.worker_of = assign_workers(spec.codes, spec.workers)
         count = max(self.worker_of) + 1
-        keys = tuple(sorted({(int(r[T_MARKET + k]), int(r[T_INTERVAL])) for r in plan.rows for k in range(int(r[T_MARKETS]))}))
+        keys = tuple(
+            sorted({(int(r[T_MARKET + k]), int(r[T_INTERVAL])) for r in plan.rows for k in range(int(r[T_MARKETS]))})
+        )
         self.arena = arena = plan_arena(plan, count, spec.sizes, keys)
         self.memory = Memory.create(arena.words)
         self.mem = mem = self.memory.words
@@ -144,9 +150,14 @@ class Host:
         self.bell = Doorbell()
         self.orders = OrderEngine(mem, arena, plan, spec.broker, self.journal, self.bell, self.lockstep)
         self.orders.on_error = lambda message: self._note("orders", message)
-        self.feed = FeedThread(mem, arena, plan, spec.feed, self.worker_of, self.bell, lambda reason: self._note("feed", reason))
+        self.feed = FeedThread(
+            mem, arena, plan, spec.feed, self.worker_of, self.bell, lambda reason: self._note("feed", reason)
+        )
         self.swapper = Swapper(self)
-        self.wire.send(("started", arena, plan.rows, plan.pairs, plan.instruments, str(self.journal.path), self.journal.run), (self.memory.fd,))
+        self.wire.send(
+            ("started", arena, plan.rows, plan.pairs, plan.instruments, str(self.journal.path), self.journal.run),
+            (self.memory.fd,),
+        )
         self.workers = [None] * count
         for w in range(count):
             self._fork(w)
@@ -172,10 +183,17 @@ class Host:
         """The tables that give names to the journal's numbers."""
         self.journal.append(
             "markets",
-            [(m, i.symbol, i.base_scale, i.quote_scale, i.tick_size, i.lot_size, i.minimum_notional) for m, i in enumerate(self.plan.instruments)],
+            [
+                (m, i.symbol, i.base_scale, i.quote_scale, i.tick_size, i.lot_size, i.minimum_notional)
+                for m, i in enumerate(self.plan.instruments)
+            ],
         )
         self.journal.append(
-            "traders", [(t, x.name, repr(x.strategy), int(self.plan.rows[t, T_INTERVAL])) for t, x in enumerate(self.plan.traders)]
+            "traders",
+            [
+                (t, x.name, repr(x.strategy), int(self.plan.rows[t, T_INTERVAL]))
+                for t, x in enumerate(self.plan.traders)
+            ],
         )
 
     def _warm_host(self) -> None:
@@ -208,7 +226,7 @@ class Host:
     def _turn(self) -> None:
         wires = [w for w in self.workers if w is not None]
         ready, _, _ = select.select([self.wire, self.zygote, self._notices[0], *self._caller_fd, *wires], [], [], 0.5)
-        if self._caller_fd and self._caller_fd[0] in ready or not _alive(self.caller):
+        if (self._caller_fd and self._caller_fd[0] in ready) or not _alive(self.caller):
             raise EOFError
         if self._notices[0] in ready:
             os.read(self._notices[0], 4096)
@@ -273,7 +291,9 @@ class Host:
 
     def _journal_health(self, trader: int | None, kind: str, text: str, trace: str | None, moment: int = 0) -> None:
         if self.journal.failed is None:
-            self.journal.append("health", [(moment or int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, text, trace)])
+            self.journal.append(
+                "health", [(moment or int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, text, trace)]
+            )
 
     def _fork(self, index: int) -> None:
         ours, theirs = wire_pair()
@@ -282,7 +302,9 @@ class Host:
         theirs.close()
         self.workers[index] = ours
         with contextlib.suppress(OSError):  # it died at once: the zygote will say so
-            ours.send(Setup(self.arena, len(self.plan.traders), self.arena.markets, versions, self.lockstep, self.pinned))
+            ours.send(
+                Setup(self.arena, len(self.plan.traders), self.arena.markets, versions, self.lockstep, self.pinned)
+            )
 
     def _replace(self, index: int, status: int) -> None:
         """A worker died: another one takes its ring and its traders' state over where they stand."""
@@ -291,7 +313,9 @@ class Host:
         recent = [t for t in self.deaths.get(index, []) if now - t < QUICK_SECONDS * 1e9]
         self.deaths[index] = [*recent, now]
         if len(recent) >= QUICK_DEATHS and status != -9:
-            self.fail(f"worker {index} died {len(recent) + 1} times within {QUICK_SECONDS:g} s (exit status {status}); look at its strategies")
+            self.fail(
+                f"worker {index} died {len(recent) + 1} times within {QUICK_SECONDS:g} s (exit status {status}); look at its strategies"
+            )
             return
         old = self.workers[index]
         if old is not None:
@@ -420,7 +444,9 @@ class Host:
         return self.swapper.swap(trader, code)
 
     def _journal_control(self, sequence: int, trader: int | None, kind: str, payload: str) -> None:
-        self.journal.append("controls", [(sequence, int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, payload)])
+        self.journal.append(
+            "controls", [(sequence, int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, payload)]
+        )
 
     def do_health(self) -> dict[int, tuple[str, str]]:
         """Message and traceback of the traders that failed."""

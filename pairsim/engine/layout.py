@@ -1,7 +1,8 @@
 """Words of a trader: its immutable row, the two pairs of slots that hold its state, and the view a strategy is shown.
 
-A trader's counter n says how many records it has handled. What changes at every candle is slot A[n & 1]; what changes only when one
-of its own candles closes, or at a control record, is slot B[c & 1], with c in slot A. So the one word n commits both.
+A trader's counter n says how many records it has handled. What changes at every candle is slot A[n & 1]; what changes
+only when one of its own candles closes, or at a control record, is slot B[c & 1], with c in slot A. So the one word n
+commits both.
 """
 
 from numba.extending import register_jitable
@@ -9,7 +10,8 @@ from numba.extending import register_jitable
 from pairsim.orders.order import MAX_MARKETS
 
 # Row of a trader: constants of one version of its strategy. A swap writes the row of the other parity of ``version``.
-(T_MARKETS, T_INTERVAL, T_BASE, T_WARMUP, T_INDICATORS, T_OUTPUTS, T_RECORD, T_A, T_A_WORDS, T_B, T_B_WORDS, T_WINDOW, T_INDICATOR,
+(T_MARKETS, T_INTERVAL, T_BASE, T_WARMUP, T_INDICATORS, T_OUTPUTS, T_RECORD, T_A, T_A_WORDS, T_B, T_B_WORDS, T_WINDOW,
+T_INDICATOR,
  T_COMMIT, T_LOCKSTEP, T_PLAIN, T_STATES, T_WINDOWS) = range(18)  # fmt: skip
 T_MARKET = 18  # market index of each of its markets
 T_PAIR = T_MARKET + MAX_MARKETS  # position cell of each

@@ -40,9 +40,9 @@ class Latency:
 class Metrics:
     """Counters of a run.
 
-    candles : dispatched by the feed. handled, evaluated, decisions : by the workers, all together. channels : by name, depth, high-water
-    mark, capacity, pushed, popped, stalls and ns blocked. Latencies: from a candle's publication to its order's, from there to durable
-    intent, and to the booked fill.
+    candles : dispatched by the feed. handled, evaluated, decisions : by the workers, all together. channels : by
+        name, depth, high-water mark, capacity, pushed, popped, stalls and ns blocked. Latencies: from a candle's
+        publication to its order's, from there to durable intent, and to the booked fill.
     """
 
     candles: int = 0
@@ -70,7 +70,11 @@ def measure(mem: np.ndarray | None, arena: Arena | None, rows: np.ndarray, told:
     """Metrics from shared memory and from what the host told last."""
     if mem is None or arena is None:
         return Metrics()
-    cells = mem[arena.worker_cells : arena.worker_cells + arena.workers * WORKER_WORDS].reshape(arena.workers, WORKER_WORDS).sum(axis=0)
+    cells = (
+        mem[arena.worker_cells : arena.worker_cells + arena.workers * WORKER_WORDS]
+        .reshape(arena.workers, WORKER_WORDS)
+        .sum(axis=0)
+    )
     channels = {}
     for w in range(arena.workers):
         channels[f"candles to worker {w}"] = ring_stats(mem, arena.candle_rings[w])

@@ -1,6 +1,7 @@
 """The order engine: an asyncio loop in a thread of the host, a task per order, the only writer of the portfolio.
 
-An order's way: decision from the gate -> duplicate check -> intent into the journal -> durable -> broker -> fill into the journal -> durable
+An order's way: decision from the gate -> duplicate check -> intent into the journal -> durable -> broker -> fill into
+the journal -> durable
 -> portfolio. It never waits for a candle, and nothing here decides a price, a size or a fee: that is the kernels' work.
 """
 
@@ -37,7 +38,16 @@ from pairsim.engine.arena import (
     H_TRADING,
     Arena,
 )
-from pairsim.engine.booking import BOOK_END, BOOK_FILL, NO_ROWS, begin_orders, book_rows, mark_slice, store_and_wake, take
+from pairsim.engine.booking import (
+    BOOK_END,
+    BOOK_FILL,
+    NO_ROWS,
+    begin_orders,
+    book_rows,
+    mark_slice,
+    store_and_wake,
+    take,
+)
 from pairsim.engine.gate import SLICE_END
 from pairsim.engine.layout import T_PAIR
 from pairsim.engine.plan import Plan
@@ -85,17 +95,33 @@ class OrderEngine:
     """Executes orders. Made by the host; runs in a thread of its own; `call` reaches it from other threads."""
 
     def __init__(
-        self, mem: np.ndarray, arena: Arena, plan: Plan, broker: Broker | SimBroker, journal: Journal, bell: Doorbell, lockstep: bool
+        self,
+        mem: np.ndarray,
+        arena: Arena,
+        plan: Plan,
+        broker: Broker | SimBroker,
+        journal: Journal,
+        bell: Doorbell,
+        lockstep: bool,
     ) -> None:
         self.mem, self.memf = mem, mem.view(np.float64)
-        self.arena, self.plan, self.broker, self.journal, self.bell, self.lockstep = arena, plan, broker, journal, bell, lockstep
+        self.arena, self.plan, self.broker, self.journal, self.bell, self.lockstep = (
+            arena,
+            plan,
+            broker,
+            journal,
+            bell,
+            lockstep,
+        )
         self.venue: Venue | None = None
         if isinstance(broker, SimBroker):
             ledger = mem[arena.portfolio : arena.board].copy()
             ledger[0] = 0
             self.venue = Venue(broker, ledger, arena.markets)
         self.live: dict[int, Order] = {}
-        self.wanted = [0] * arena.markets  # orders the venue works, by market: while there are any, the feed sends candles
+        self.wanted = [
+            0
+        ] * arena.markets  # orders the venue works, by market: while there are any, the feed sends candles
         self.last_number = [0] * len(plan.traders)
         self.order_id = journal.highest["orders"]
         self.count = self.trades = self.manual = 0
@@ -194,7 +220,9 @@ class OrderEngine:
         begun: list[tuple[int, int, int, bool]] = []
         ready: list[Order] = []
         wall = clock.wall_ns()
-        for d, f in zip(self._decisions[:count].tolist(), self._decisions[:count].view(np.float64).tolist(), strict=True):
+        for d, f in zip(
+            self._decisions[:count].tolist(), self._decisions[:count].view(np.float64).tolist(), strict=True
+        ):
             if d[D_TRADER] == SLICE_END:
                 self._flush(rows, events, begun, ready)
                 rows, events, begun, ready = [], [], [], []
@@ -224,9 +252,11 @@ class OrderEngine:
             self.order_id += 1
             base_scale = float(self.memf[self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS + M_BASE_SCALE])
             order = Order(
-                self.order_id, f"{self.journal.run}-{number}-{trader}-{j}", d[D_TIME], self.plan.symbols[market], name, _SIDES[side],
+                self.order_id, f"{self.journal.run}-{number}-{trader}-{j}", d[D_TIME], self.plan.symbols[market],
+                name, _SIDES[side],
                 _TYPES[kind], units / base_scale, f[o + 4], f[o + 5], f[o + 6], f[o + 7], d[o + 8],
-                float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]), matching.ID_STEP * self.count, pair, market, side,
+                float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]),
+                matching.ID_STEP * self.count, pair, market, side,
                 kind, units, emit_ns=d[D_EMIT], replaces=pair != previous,
             )  # fmt: skip
             previous = pair
@@ -234,7 +264,11 @@ class OrderEngine:
             snapshot = (d[s] / base_scale, f[s + 1], f[s + 2], d[D_CASH] / self.quote_scale, f[D_EQUITY], d[D_SEQUENCE])
             rows.append(self._order_row(order, wall, trader, d[D_N], j, None, snapshot))
             reason = checks.REASONS[d[o + 9]]
-            if not reason and self.venue is None and not (order.stop_loss != order.stop_loss and order.take_profit != order.take_profit):
+            if (
+                not reason
+                and self.venue is None
+                and not (order.stop_loss != order.stop_loss and order.take_profit != order.take_profit)
+            ):
                 reason = _NO_PROTECTION
             if reason:
                 order.status = Status.DENIED
@@ -248,10 +282,14 @@ class OrderEngine:
         return int(self.plan.rows[trader, T_PAIR])
 
     @staticmethod
-    def _order_row(order: Order, wall: int, trader: int, n: int | None, signal: int | None, parent: int | None, snapshot: Any) -> tuple[Any, ...]:
+    def _order_row(
+        order: Order, wall: int, trader: int, n: int | None, signal: int | None, parent: int | None, snapshot: Any
+    ) -> tuple[Any, ...]:
         return (
-            order.order_id, order.client_order_id, order.timestamp, wall, trader, order.market, order.sign, order.kind, order.units,
-            order.limit_price, order.stop_price, order.expires, n, signal, parent, *snapshot, order.stop_loss, order.take_profit,
+            order.order_id, order.client_order_id, order.timestamp, wall, trader, order.market, order.sign,
+            order.kind, order.units,
+            order.limit_price, order.stop_price, order.expires, n, signal, parent, *snapshot, order.stop_loss,
+            order.take_profit,
         )  # fmt: skip
 
     def _flush(self, rows: Any, events: Any, begun: Any, ready: list[Order]) -> None:
@@ -308,7 +346,9 @@ class OrderEngine:
             order.emit_ns = -abs(order.emit_ns)  # its candle has passed: the fill will be marked late
         venue.submit(order, arrival)
         if order.kind != _MARKET:  # it may work for long: say that it does
-            self.journal.append("events", [(order.order_id, order.timestamp, clock.wall_ns(), int(Status.ACCEPTED), None, 0, None)])
+            self.journal.append(
+                "events", [(order.order_id, order.timestamp, clock.wall_ns(), int(Status.ACCEPTED), None, 0, None)]
+            )
 
     async def _cancel_pair(self, pair: int, market: int, time: int) -> None:
         if self.venue is not None:
@@ -355,7 +395,23 @@ class OrderEngine:
         orders: list[tuple[Any, ...]] = []
         events: list[tuple[Any, ...]] = []
         fills: list[tuple[Any, ...]] = []
-        for kind, venue_id, pair, market, side, type_, time, quantity, notional, fee, liquidity, final, reason, price, _ in happened:
+        for (
+            kind,
+            venue_id,
+            pair,
+            market,
+            side,
+            type_,
+            time,
+            quantity,
+            notional,
+            fee,
+            liquidity,
+            final,
+            reason,
+            price,
+            _,
+        ) in happened:
             if kind == matching.ARMED:
                 orders.append(self._arm(venue_id, pair, market, side, type_, time, quantity, price, wall))
                 continue
@@ -368,7 +424,8 @@ class OrderEngine:
                 order.filled_units += quantity
                 trader = self.plan.pairs[pair][0]
                 fills.append(
-                    (f"{self.journal.run}-{self.trades}", order.order_id, time, wall, trader, market, side, quantity, price, notional, fee,
+                    (f"{self.journal.run}-{self.trades}", order.order_id, time, wall, trader, market, side, quantity,
+                    price, notional, fee,
                      liquidity, int(late))
                 )  # fmt: skip
                 self.to_book.append([BOOK_FILL, pair, side, quantity, notional, fee, 0, abs(order.emit_ns)])
@@ -378,7 +435,9 @@ class OrderEngine:
                     events.append((order.order_id, time, wall, int(Status.FILLED), why, order.filled_units, None))
             else:
                 order.status = _STATUS_OF[kind]
-                events.append((order.order_id, time, wall, int(order.status), matching.REASONS[reason], order.filled_units, None))
+                events.append(
+                    (order.order_id, time, wall, int(order.status), matching.REASONS[reason], order.filled_units, None)
+                )
             if final:
                 del self.live[venue_id]
                 self._want(order, -1)
@@ -390,7 +449,18 @@ class OrderEngine:
                 self.journal.append(table, rows)
         self._book_soon()
 
-    def _arm(self, venue_id: int, pair: int, market: int, side: int, type_: int, time: int, units: int, price: float, wall: int) -> tuple[Any, ...]:
+    def _arm(
+        self,
+        venue_id: int,
+        pair: int,
+        market: int,
+        side: int,
+        type_: int,
+        time: int,
+        units: int,
+        price: float,
+        wall: int,
+    ) -> tuple[Any, ...]:
         parent_id = venue_id // matching.ID_STEP * matching.ID_STEP
         parent = self.live.get(parent_id, self._last_filled)  # a parent filled whole has just left
         assert parent is not None and parent.venue_id == parent_id
@@ -399,8 +469,10 @@ class OrderEngine:
         cell = self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS
         stop = type_ == matching.STOP_LOSS
         order = Order(
-            self.order_id, f"{parent.client_order_id}-{'sl' if stop else 'tp'}", time, parent.symbol, parent.trader, _SIDES[side],
-            _TYPES[type_], units / float(self.memf[cell + M_BASE_SCALE]), nan if stop else price, price if stop else nan, nan, nan, 0, price,
+            self.order_id, f"{parent.client_order_id}-{'sl' if stop else 'tp'}", time, parent.symbol, parent.trader,
+            _SIDES[side],
+            _TYPES[type_], units / float(self.memf[cell + M_BASE_SCALE]), nan if stop else price,
+            price if stop else nan, nan, nan, 0, price,
             venue_id, pair, market, side, type_, units, status=Status.ACCEPTED, emit_ns=clock.monotonic_ns(),
         )  # fmt: skip
         self.live[venue_id] = order
@@ -420,7 +492,9 @@ class OrderEngine:
                 batch, self.to_book = self.to_book, []
                 await self.journal.durable()
                 rows = np.array(batch, np.int64)
-                equity, cash = book_rows(self.mem, self.memf, self.arena.portfolio, self.arena.board, rows, not self.lockstep)
+                equity, cash = book_rows(
+                    self.mem, self.memf, self.arena.portfolio, self.arena.board, rows, not self.lockstep
+                )
                 now = clock.monotonic_ns()
                 self.order_to_fill.extend(now - row[7] for row in batch if row[0] == BOOK_FILL and row[7] > 0)
                 if not self.lockstep:
@@ -470,7 +544,9 @@ class OrderEngine:
         return count
 
     async def flatten(self) -> int:
-        """Send a market order against every position; returns how many. They pass whatever the trading state is: they only reduce."""
+        """Send a market order against every position; returns how many. They pass whatever the trading state is: they
+        only reduce.
+        """
         time, wall, base = int(self.mem[H_FEED_TIME]), clock.wall_ns(), self.arena.portfolio
         rows, ready = [], []
         for pair, (trader, market) in enumerate(self.plan.pairs):
@@ -482,8 +558,10 @@ class OrderEngine:
             cell = base + ACCOUNT_WORDS + market * MARKET_WORDS
             order = Order(
                 self.order_id, f"{self.journal.run}-m{self.manual}-{trader}-0", time, self.plan.symbols[market],
-                self.plan.traders[trader].name, _SIDES[side], "MARKET", abs(units) / float(self.memf[cell + M_BASE_SCALE]), nan, nan, nan, nan,
-                0, float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]), matching.ID_STEP * self.count, pair, market, side,
+                self.plan.traders[trader].name, _SIDES[side], "MARKET",
+                abs(units) / float(self.memf[cell + M_BASE_SCALE]), nan, nan, nan, nan,
+                0, float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]),
+                matching.ID_STEP * self.count, pair, market, side,
                 _MARKET, abs(units), emit_ns=clock.monotonic_ns(), replaces=True,
             )  # fmt: skip
             rows.append(self._order_row(order, wall, trader, None, None, None, (None,) * 6))
@@ -499,14 +577,16 @@ class OrderEngine:
             await asyncio.wait(others, timeout=1.0)
         await self._settled()
 
-    # -- what a broker of one's own tells (Reports) ------------------------------------------------------------------------
+    # -- what a broker of one's own tells (Reports)
+    # ------------------------------------------------------------------------
 
     def accepted(self, order: Order) -> None:
         """See `Reports`."""
         self._advance(order, Status.ACCEPTED)
 
     def filled(
-        self, order: Order, quantity: float, price: float, *, fee: float = 0.0, maker: bool = False, trade_id: str | None = None,
+        self, order: Order, quantity: float, price: float, *, fee: float = 0.0, maker: bool = False,
+        trade_id: str | None = None,
         timestamp: int | None = None,
     ) -> None:  # fmt: skip
         """See `Reports`."""
@@ -514,10 +594,14 @@ class OrderEngine:
         units = round(quantity * float(self.memf[cell + M_BASE_SCALE]))
         notional = int(notional_of(float(price), units, float(self.memf[cell + M_TO_QUOTE])))
         if units <= 0 or not price > 0 or notional < 0:
-            raise BrokerError(f"a fill of {quantity!r} at {price!r} for {order.client_order_id} cannot be booked: both must be above 0")
+            raise BrokerError(
+                f"a fill of {quantity!r} at {price!r} for {order.client_order_id} cannot be booked: both must be above 0"
+            )
         left = order.units - order.filled_units
         if units > left:
-            self.on_error(f"broker filled {units} units of {order.client_order_id}, {left} were left; booked as it says")
+            self.on_error(
+                f"broker filled {units} units of {order.client_order_id}, {left} were left; booked as it says"
+            )
         scale = 10 ** self.plan.instruments[order.market].quote_scale
         order.filled_units += units
         final = order.filled_units >= order.units
@@ -528,7 +612,23 @@ class OrderEngine:
         fee_units = -int(-fee * scale // 1)
         self.journal.append(
             "fills",
-            [(name, order.order_id, time, wall, trader, order.market, order.sign, units, float(price), notional, fee_units, int(liquidity), 0)],
+            [
+                (
+                    name,
+                    order.order_id,
+                    time,
+                    wall,
+                    trader,
+                    order.market,
+                    order.sign,
+                    units,
+                    float(price),
+                    notional,
+                    fee_units,
+                    int(liquidity),
+                    0,
+                )
+            ],
         )
         self.mem[H_FILLS] += 1
         self.to_book.append([BOOK_FILL, order.pair, order.sign, units, notional, fee_units, 0, order.emit_ns])
@@ -557,9 +657,19 @@ class OrderEngine:
 
     def _event(self, order: Order, status: Status, reason: str) -> None:
         if not self._advance(order, status):
-            self.on_error(f"broker reported {status.name} for {order.client_order_id}, which is {Status(order.status).name}; ignored")
+            self.on_error(
+                f"broker reported {status.name} for {order.client_order_id}, which is {Status(order.status).name}; ignored"
+            )
             return
-        row = (order.order_id, int(self.mem[H_FEED_TIME]), clock.wall_ns(), int(status), reason, order.filled_units, None)
+        row = (
+            order.order_id,
+            int(self.mem[H_FEED_TIME]),
+            clock.wall_ns(),
+            int(status),
+            reason,
+            order.filled_units,
+            None,
+        )
         self.journal.append("events", [row])
         if status not in _LEFT:
             self._leave(order)
@@ -569,4 +679,3 @@ class OrderEngine:
         if self.live.pop(order.venue_id, None) is not None:
             self._want(order, -1)
             self.to_book.append([BOOK_END, order.pair, 0, 0, 0, 0, int(order.kind == _MARKET), 0])
-

@@ -1,4 +1,6 @@
-"""What a child process is bound to: its parent, with which it ends, and its core. Linux: the kernel's own signal; elsewhere: the parent's id is watched."""
+"""What a child process is bound to: its parent, with which it ends, and its core. Linux: the kernel's own signal;
+elsewhere: the parent's id is watched.
+"""
 
 import ctypes
 import os
@@ -22,7 +24,9 @@ def parent_alive(parent: int) -> bool:
 
 
 def pin_to(place: int) -> bool:
-    """Bind this thread, and what it starts, to the core at ``place`` of those it may use: 0 the host, then the workers in turn."""
+    """Bind this thread, and what it starts, to the core at ``place`` of those it may use: 0 the host, then the
+    workers in turn.
+    """
     if not hasattr(os, "sched_getaffinity") or len(cores := sorted(os.sched_getaffinity(0))) < 2:
         return False
     os.sched_setaffinity(0, {cores[0] if place == 0 else cores[1 + (place - 1) % (len(cores) - 1)]})

@@ -1,4 +1,6 @@
-"""From traders to tables: which markets, pairs, rows and indicator rows a run has. Shared by the live machine and the backtest."""
+"""From traders to tables: which markets, pairs, rows and indicator rows a run has. Shared by the live machine and the
+backtest.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +44,9 @@ STATE_LIMIT = 256  # words of slot B: more would be copied at every close; use a
 
 @dataclass(frozen=True)
 class Plan:
-    """The tables of a run. ``rows`` has one row a trader; indicator rows of trader t begin at ``rows[t, T_INDICATOR]``."""
+    """The tables of a run. ``rows`` has one row a trader; indicator rows of trader t begin at ``rows[t,
+    T_INDICATOR]``.
+    """
 
     traders: tuple[Trader, ...]
     codes: tuple[StrategyCode, ...]
@@ -76,7 +80,9 @@ def make_plan(
     names = [t.name for t in traders]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f'{names.count(name)} traders are called "{name}"; give each one a name=, it is how you reach it: engine[name]')
+            raise InputError(
+                f'{names.count(name)} traders are called "{name}"; give each one a name=, it is how you reach it: engine[name]'
+            )
     symbols = list(dict.fromkeys([*markets, *(s for t in traders for s in t.markets)]))
     declared = {i.symbol: i for i in instruments}
     table = tuple(declared.get(s) or Instrument(s) for s in symbols)
@@ -113,7 +119,11 @@ def describe_indicators(code: StrategyCode, constants: list[np.ndarray]) -> list
     for _, indicator in code.indicators:
         row = [0] * INDICATOR_WORDS
         row[I_CONSTANTS] = sum(len(c) for c in constants)
-        row[I_STATE], row[I_WINDOW], row[I_OUTPUTS] = indicator.state_words, indicator.window_words, len(indicator.fields)
+        row[I_STATE], row[I_WINDOW], row[I_OUTPUTS] = (
+            indicator.state_words,
+            indicator.window_words,
+            len(indicator.fields),
+        )
         constants.append(np.asarray(indicator.constants, np.float64))
         out.append(row)
     return out

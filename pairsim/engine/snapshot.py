@@ -65,7 +65,15 @@ class Portfolio:
         quantity, average = float(floats[cell + P_QUANTITY_F]), float(floats[cell + P_AVERAGE])
         value = quantity * last if quantity else 0.0
         open_profit = quantity * (last - average) if quantity else 0.0
-        return quantity, average, last, value, open_profit, float(self.words[cell + P_REALISED]) / scale, float(self.words[cell + P_FEES]) / scale
+        return (
+            quantity,
+            average,
+            last,
+            value,
+            open_profit,
+            float(self.words[cell + P_REALISED]) / scale,
+            float(self.words[cell + P_FEES]) / scale,
+        )
 
     def _repr_html_(self) -> str:
         from pairsim.engine import display
@@ -74,7 +82,9 @@ class Portfolio:
 
 
 def read_portfolio(mem: np.ndarray, arena: Arena, plan: Plan) -> Portfolio:
-    """A copy taken between two equal, even sequences; after a writer that died in between, the last words as they are."""
+    """A copy taken between two equal, even sequences; after a writer that died in between, the last words as they
+    are.
+    """
     words = portfolio_words(len(plan.instruments), len(plan.pairs))
     copy = np.empty(words, np.int64)
     for _ in range(TRIES):

@@ -50,7 +50,9 @@ class Status:
 
 @dataclass(frozen=True)
 class Health:
-    """How a trader is. ``state`` is active, paused or failed; a failed one keeps its indicators going and emits nothing."""
+    """How a trader is. ``state`` is active, paused or failed; a failed one keeps its indicators going and emits
+    nothing.
+    """
 
     state: str
     evaluations: int

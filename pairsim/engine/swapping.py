@@ -1,7 +1,8 @@
 """Tune and swap: how a running trader gets new parameters or a new strategy, between two candles.
 
-A parameter that no indicator depends on is one word written by a TUNE record. Anything else is a new version: its state is laid out in the
-spare part of the arena, its code is sent to the worker, and the SWAP record says from which candle on it counts.
+A parameter that no indicator depends on is one word written by a TUNE record. Anything else is a new version: its
+state is laid out in the spare part of the arena, its code is sent to the worker, and the SWAP record says from which
+candle on it counts.
 """
 
 import json
@@ -12,7 +13,20 @@ import numpy as np
 
 from pairsim import clock
 from pairsim.engine.arena import LINE
-from pairsim.engine.layout import A_VERSION, T_A, T_A_WORDS, T_B, T_B_WORDS, T_COMMIT, T_INDICATOR, T_INDICATORS, T_LOCKSTEP, T_MARKETS, T_WINDOW, T_WINDOWS
+from pairsim.engine.layout import (
+    A_VERSION,
+    T_A,
+    T_A_WORDS,
+    T_B,
+    T_B_WORDS,
+    T_COMMIT,
+    T_INDICATOR,
+    T_INDICATORS,
+    T_LOCKSTEP,
+    T_MARKETS,
+    T_WINDOW,
+    T_WINDOWS,
+)
 from pairsim.engine.plan import describe_indicators, fill_row
 from pairsim.engine.trader import Trader
 from pairsim.engine.worker import Version
@@ -32,7 +46,9 @@ class Swapper:
         self.spare = host.arena.spare
 
     def tune(self, trader: int, code: StrategyCode, values: dict[str, float]) -> tuple[int, np.ndarray] | None:
-        """``code`` is the strategy with the new values; without effect on indicators they are written where they stand."""
+        """``code`` is the strategy with the new values; without effect on indicators they are written where they
+        stand.
+        """
         host = self.host
         running = host.versions[trader][-1].code
         if code.indicators != running.indicators or code.record != running.record or code.key != running.key:
@@ -64,7 +80,10 @@ class Swapper:
         constants: list[np.ndarray] = []
         indicators = describe_indicators(code, constants)
         row[T_INDICATOR], row[T_INDICATORS] = 0, len(indicators)
-        row[T_B], row[T_WINDOW] = self._take(2 * int(row[T_B_WORDS])), self._take(max(1, int(row[T_MARKETS] * row[T_WINDOWS])))
+        row[T_B], row[T_WINDOW] = (
+            self._take(2 * int(row[T_B_WORDS])),
+            self._take(max(1, int(row[T_MARKETS] * row[T_WINDOWS]))),
+        )
         number = host.versions[trader][-1].version + 1
 
         def send() -> int:
@@ -91,7 +110,9 @@ class Swapper:
             if host.mem[int(row[T_A]) + (n & 1) * int(row[T_A_WORDS]) + A_VERSION] == host.versions[trader][-1].version:
                 return
             if clock.monotonic_ns() > deadline:
-                raise EngineError(f"the last swap of {host.plan.traders[trader].name!r} has not been taken up within {timeout:g} s; is the engine paused?")
+                raise EngineError(
+                    f"the last swap of {host.plan.traders[trader].name!r} has not been taken up within {timeout:g} s; is the engine paused?"
+                )
             time.sleep(0.001)
 
     def _take(self, words: int) -> int:
@@ -102,5 +123,3 @@ class Swapper:
                 "the run has no room for further swaps (its spare memory is used up); stop and start the engine, positions stay in the store"
             )
         return start
-
-

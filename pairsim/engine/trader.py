@@ -33,7 +33,12 @@ class Trader:
     name: str = ""
 
     def __init__(
-        self, markets: str | Sequence[str], strategy: Strategy, *, every: Interval | None = None, name: str | None = None
+        self,
+        markets: str | Sequence[str],
+        strategy: Strategy,
+        *,
+        every: Interval | None = None,
+        name: str | None = None,
     ) -> None:
         symbols = (markets,) if isinstance(markets, str) else tuple(markets)
         if not symbols or not all(isinstance(s, str) and s for s in symbols):
@@ -45,7 +50,9 @@ class Trader:
         if isinstance(strategy, type) and issubclass(strategy, Strategy):
             raise InputError(f"strategy={strategy.__name__} is a class; pass an instance: {strategy.__name__}()")
         if not isinstance(strategy, Strategy):
-            raise InputError(f"strategy={strategy!r} is no ps.Strategy; write a class with generate_signal(self, ctx) and pass an instance")
+            raise InputError(
+                f"strategy={strategy!r} is no ps.Strategy; write a class with generate_signal(self, ctx) and pass an instance"
+            )
         if strategy.markets != len(symbols):
             raise InputError(
                 f"{type(strategy).__name__} trades {strategy.markets} market(s), {len(symbols)} given: {list(symbols)}; "

@@ -29,10 +29,35 @@ def warm_host() -> None:
     lay[F_CAPACITY], lay[F_BROKER] = 8, 256
     records = np.zeros((0, 8), np.int64)
     marker = np.zeros(8, np.int64)
-    books = (one.copy(), one.copy(), np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64), one.copy(), np.zeros((1, 8), np.int64))
+    books = (
+        one.copy(),
+        one.copy(),
+        np.zeros((1, 1), np.int64),
+        np.zeros((1, 1), np.int64),
+        one.copy(),
+        np.zeros((1, 8), np.int64),
+    )
     rings = np.array([256], np.int64)
     lists = np.zeros((0, 2), np.int64)
-    dispatch(mem, memf, lay, records, records.view(np.float64), 0, 0, 0, np.zeros(2, np.int64), none, np.zeros(2, np.int64), lists, none, rings, one.copy(), one.copy(), *books)
+    dispatch(
+        mem,
+        memf,
+        lay,
+        records,
+        records.view(np.float64),
+        0,
+        0,
+        0,
+        np.zeros(2, np.int64),
+        none,
+        np.zeros(2, np.int64),
+        lists,
+        none,
+        rings,
+        one.copy(),
+        one.copy(),
+        *books,
+    )
     lay[F_CAPACITY] = 8
     push_record(mem, lay, 0, marker, rings, np.zeros(1, np.int64), *books)
     await_drained(mem, rings, 0)
@@ -40,7 +65,17 @@ def warm_host() -> None:
     send_slice(mem, lay, records, 0, 0, marker)
     raise_barrier(mem, 0)
     await_word(mem, 48, 0, 0)
-    run_gate(mem, memf, np.zeros(GATE_WORDS, np.int64), none, none, np.zeros((1, DECISION_WORDS), np.int64), 0, np.zeros(DECISION_WORDS, np.int64), 0)
+    run_gate(
+        mem,
+        memf,
+        np.zeros(GATE_WORDS, np.int64),
+        none,
+        none,
+        np.zeros((1, DECISION_WORDS), np.int64),
+        0,
+        np.zeros(DECISION_WORDS, np.int64),
+        0,
+    )
     take(mem, 256, np.zeros((4, 8), np.int64))
     arm_consumer(mem, 256)
     begin_orders(mem, portfolio, np.array([(0, 1, 1, True)], np.int64))

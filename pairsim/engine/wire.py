@@ -1,4 +1,5 @@
-"""Messages between processes of one run, over inherited socket pairs: a length, then a pickle. Nothing is ever read from a file.
+"""Messages between processes of one run, over inherited socket pairs: a length, then a pickle. Nothing is ever read
+from a file.
 
 Both ends were started by us and no other process can open the socket, which is what makes pickle safe here.
 """

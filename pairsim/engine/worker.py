@@ -1,6 +1,7 @@
 """A worker process: sets the loop up for its traders, and does the little that Python must do (failures, swaps).
 
-It imports no polars, plotly or widgets. All state of its traders is in the arena; what it holds itself can be made again.
+It imports no polars, plotly or widgets. All state of its traders is in the arena; what it holds itself can be made
+again.
 """
 
 import traceback
@@ -11,6 +12,7 @@ import numpy as np
 from pairsim.channels.memory import Memory
 from pairsim.channels.ring import head, rouse
 from pairsim.engine.arena import W_CONTROLS, W_FAILURES, W_READY, WORKER_WORDS, Arena, write_mind
+from pairsim.engine.evaluation import BAD_MARKET, PROBLEM, RAISED
 from pairsim.engine.layout import (
     A_CLOSES,
     A_MARKET,
@@ -60,7 +62,6 @@ from pairsim.engine.worker_loop import (
     feed_closed,
     run_worker,
 )
-from pairsim.engine.evaluation import BAD_MARKET, PROBLEM, RAISED
 from pairsim.market.candle import MARKET_MASK
 from pairsim.orders import sizing
 from pairsim.strategies.compiler import StrategyCode
@@ -127,7 +128,9 @@ def warm() -> None:
     room = 2 * ring_words(8, 64)  # zero words: a record for trader 0, its counter and slots
     rows[0, 0, T_A] = rows[0, 0, T_COMMIT] = room
     apply_control(mem, memory.floats, room, rows, -1, -1, 0, -1)
-    feed_closed(mem, memory.floats, rows[0, 0], 0, 0, 0, np.zeros((0, 5)), np.zeros((1, INDICATOR_WORDS), np.int64), np.zeros(1))
+    feed_closed(
+        mem, memory.floats, rows[0, 0], 0, 0, 0, np.zeros((0, 5)), np.zeros((1, INDICATOR_WORDS), np.int64), np.zeros(1)
+    )
     memory.close()
     from pairsim import indicators, strategies
 
@@ -155,7 +158,11 @@ class Worker:
         arena = self.setup.arena
         self.cell = arena.worker_cells + index * WORKER_WORDS
         self.lay = np.zeros(LAY_WORDS, np.int64)
-        self.lay[L_CANDLES], self.lay[L_STAMPS], self.lay[L_ORDERS] = arena.candle_rings[index], arena.stamps[index], arena.order_rings[index]
+        self.lay[L_CANDLES], self.lay[L_STAMPS], self.lay[L_ORDERS] = (
+            arena.candle_rings[index],
+            arena.stamps[index],
+            arena.order_rings[index],
+        )
         self.lay[L_PORTFOLIO], self.lay[L_CELL], self.lay[L_CAPACITY] = arena.portfolio, self.cell, arena.sizes.candles
         for version in self.setup.versions:
             self.add(version)
@@ -165,7 +172,9 @@ class Worker:
         return sorted({trader for trader, _ in self.codes})
 
     def _subscriptions(self) -> tuple[np.ndarray, np.ndarray]:
-        """For each market the (trader, k) rows of this worker's traders, in order of trader; behind them who runs at a slice's end."""
+        """For each market the (trader, k) rows of this worker's traders, in order of trader; behind them who runs at
+        a slice's end.
+        """
         rows: list[list[tuple[int, int]]] = [[] for _ in range(self.setup.markets)]
         for t in self._own():
             row = self.rows[t, 0]
@@ -202,7 +211,8 @@ class Worker:
         self.wire.send(("ready", self.index))
         while True:
             reason, index = run_worker(
-                self.mem, self.memf, self.lay, index, BUDGET_NS, self.subscribers, self.subscription, self.rows, self.addresses,
+                self.mem, self.memf, self.lay, index, BUDGET_NS, self.subscribers, self.subscription, self.rows,
+                self.addresses,
                 self.indicators, self.constants, failed, self.scratch, self.info,
             )  # fmt: skip
             failed = -1
@@ -232,7 +242,10 @@ class Worker:
         version = self._version(t)
         row = self.rows[t, version.version & 1]
         if code == BAD_MARKET:
-            return f"the signal names a market the trader does not have (it has {int(row[T_MARKETS])}); use market=0 to {int(row[T_MARKETS]) - 1}", ""
+            return (
+                f"the signal names a market the trader does not have (it has {int(row[T_MARKETS])}); use market=0 to {int(row[T_MARKETS]) - 1}",
+                "",
+            )
         if code <= PROBLEM:
             return self._problem(PROBLEM - code), ""
         assert code == RAISED
@@ -259,7 +272,8 @@ class Worker:
         for s in range(0, 36, 9):
             if words[s] != 0:
                 return text.format(
-                    kind=int(words[s]), amount=float(floats[s + 3]), limit=float(floats[s + 4]), stop=float(floats[s + 5]),
+                    kind=int(words[s]), amount=float(floats[s + 3]), limit=float(floats[s + 4]),
+                    stop=float(floats[s + 5]),
                     stop_loss=float(floats[s + 6]), take_profit=float(floats[s + 7]),
                 )  # fmt: skip
         return text
@@ -277,7 +291,9 @@ class Worker:
         return self.codes[t, number]
 
     def _swap(self, index: int) -> None:
-        """Write the state of a new version: position and same-named state kept, indicators warmed from history; then commit."""
+        """Write the state of a new version: position and same-named state kept, indicators warmed from history; then
+        commit.
+        """
         from pairsim.channels.ring import record
 
         r = int(record(self.mem, int(self.lay[L_CANDLES]), index))
@@ -306,7 +322,8 @@ class Worker:
         for k in range(markets):
             self.mem[fresh + B_MARKET + k * BM_WORDS + BM_CLOSED] = 0
             feed_closed(
-                self.mem, self.memf, row, fresh, scratch + A_MARKET + k * AM_WORDS, k, np.ascontiguousarray(new.history[k]), self.indicators,
+                self.mem, self.memf, row, fresh, scratch + A_MARKET + k * AM_WORDS, k,
+                np.ascontiguousarray(new.history[k]), self.indicators,
                 self.constants,
             )  # fmt: skip
 
@@ -319,6 +336,11 @@ def carried_record(old: Version, new: Version, words: np.ndarray) -> np.ndarray:
 
     declared, was = fields_of(new.code.strategy), fields_of(old.code.strategy)
     for name, field in declared.items():
-        if not field.is_param and name in was and not was[name].is_param and old.code.record[name] == new.code.record[name]:
+        if (
+            not field.is_param
+            and name in was
+            and not was[name].is_param
+            and old.code.record[name] == new.code.record[name]
+        ):
             after[name] = before[name]
     return np.frombuffer(after.tobytes(), np.int64)

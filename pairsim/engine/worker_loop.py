@@ -2,10 +2,12 @@
 
 Rules (proved by killing it at any instruction; see docs/design.md):
 
-R1  A record reads the slots its trader's counter n names (A[n & 1], B[c & 1]) and writes the other ones. Nothing that is read is changed,
+R1  A record reads the slots its trader's counter n names (A[n & 1], B[c & 1]) and writes the other ones. Nothing that
+is read is changed,
     so whatever was written before a crash is simply written again.
 R2  An order is published before the record is committed (store-release of n + 1).
-R3  The decision record is the log of its own evaluation: after a crash the last one published tells whether its evaluation is
+R3  The decision record is the log of its own evaluation: after a crash the last one published tells whether its
+evaluation is
     committed. If it is not, that record is evaluated again on the logged snapshot, and nothing is pushed.
 R4  A record met again is known by its sequence, which stands in slot A. The ring's head says only "may be overwritten".
 R5  At most one candle closes per commit: a late close takes a commit of its own before the record that revealed it.
@@ -206,7 +208,8 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
     values = _values_at(row, b)
     p_previous = address_of(mem, values + row[T_MARKETS] * row[T_OUTPUTS])
     count = evaluate(
-        t, n, row, mem, memf, b, address, address_of(mem, b + record_offset(row[T_MARKETS])), address_of(mem, values), p_previous, time,
+        t, n, row, mem, memf, b, address, address_of(mem, b + record_offset(row[T_MARKETS])), address_of(mem, values),
+        p_previous, time,
         mem, memf, lay[L_PORTFOLIO], out, outf, view, viewf, decision, decisionf,
     )  # fmt: skip
     if count < 0:
@@ -222,7 +225,8 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
 
 @njit(**HOT)
 def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constants, told, failed, scratch, info):
-    """One record for one trader: as many commits as it takes (R5). ``k`` is the trader's market, or -1 at the end of a slice.
+    """One record for one trader: as many commits as it takes (R5). ``k`` is the trader's market, or -1 at the end of
+    a slice.
 
     ``failed`` is a trader whose evaluation of this record raised: it goes on without. Returns 0, FAILURE or BLOCKED.
     """
@@ -292,7 +296,20 @@ def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constan
                 else:
                     info[X_MIND] = mind
                     code = _evaluate(
-                        mem, memf, lay, t, n, row, fresh, addresses[t, version], time, index, told, indicators, scratch, info
+                        mem,
+                        memf,
+                        lay,
+                        t,
+                        n,
+                        row,
+                        fresh,
+                        addresses[t, version],
+                        time,
+                        index,
+                        told,
+                        indicators,
+                        scratch,
+                        info,
                     )
                     if code != 0:
                         return code
@@ -307,7 +324,8 @@ def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constan
 def apply_control(mem, memf, r, rows, version, record_word, value, status):
     """Commit a control record that changes a trader's slot B in place of a candle.
 
-    version : the new strategy version or -1. record_word : word of the record to set to ``value``, or -1. status : or -1.
+    version : the new strategy version or -1. record_word : word of the record to set to ``value``, or -1. status : or
+        -1.
     """
     t = mem[r] & MARKET_MASK
     commit = rows[t, 0, T_COMMIT]
@@ -337,13 +355,26 @@ def apply_control(mem, memf, r, rows, version, record_word, value, status):
 
 @njit(**JIT)
 def run_worker(
-    mem, memf, lay, start, budget_ns, subscribers, subscription, rows, addresses, indicators, constants, failed, scratch, info
+    mem,
+    memf,
+    lay,
+    start,
+    budget_ns,
+    subscribers,
+    subscription,
+    rows,
+    addresses,
+    indicators,
+    constants,
+    failed,
+    scratch,
+    info,
 ):
     """Handle records from index ``start`` on, until there are none for a while or Python is needed.
 
-    subscribers, subscription : for each market the rows (trader, k) of this worker's traders; behind the last market's, with k = -1,
-    the traders of several markets, which run at the end of a slice.
-    Returns (reason, index reached); what Python must know of a failure stands in ``info``.
+    subscribers, subscription : for each market the rows (trader, k) of this worker's traders; behind the last
+        market's, with k = -1, the traders of several markets, which run at the end of a slice. Returns (reason, index
+        reached); what Python must know of a failure stands in ``info``.
     """
     ring, cell = lay[L_CANDLES], lay[L_CELL]
     orders = lay[L_ORDERS]
@@ -363,7 +394,8 @@ def run_worker(
                     q, last = subscribers[-1], len(subscription)
                 while q < last and code == 0:
                     code = _handle(
-                        mem, memf, lay, subscription[q, 0], subscription[q, 1], r, index, rows, addresses, indicators, constants, told,
+                        mem, memf, lay, subscription[q, 0], subscription[q, 1], r, index, rows, addresses, indicators,
+                        constants, told,
                         failed, scratch, info,
                     )  # fmt: skip
                     q += 1

@@ -1,7 +1,7 @@
 """The one place where orders are checked, as pure kernels: what the gate runs live and the backtest runs inline.
 
-A refusal is a verdict, a small integer with a reason; nothing is raised. Reservations hold the cash that approved buys will
-take until they are settled, so two orders cannot spend the same money.
+A refusal is a verdict, a small integer with a reason; nothing is raised. Reservations hold the cash that approved
+buys will take until they are settled, so two orders cannot spend the same money.
 """
 
 import numpy as np
@@ -24,7 +24,19 @@ from pairsim.portfolio.layout import (
     P_RELEASED,
 )
 
-(PASSED, UNKNOWN_SYMBOL, NO_LOT, BELOW_MINIMUM, NO_CASH, NO_POSITION, NO_PRICE, TOO_LARGE, HALTED, REDUCE_ONLY, DUPLICATE) = range(11)
+(
+    PASSED,
+    UNKNOWN_SYMBOL,
+    NO_LOT,
+    BELOW_MINIMUM,
+    NO_CASH,
+    NO_POSITION,
+    NO_PRICE,
+    TOO_LARGE,
+    HALTED,
+    REDUCE_ONLY,
+    DUPLICATE,
+) = range(11)
 REASONS: tuple[str, ...] = (
     "",
     "unknown symbol",
@@ -40,7 +52,8 @@ REASONS: tuple[str, ...] = (
 )
 ACTIVE, REDUCE, HALT = 0, 1, 2  # trading states, as words of shared memory
 
-# Reservations: word 0 how many, then rows of (pair, number, money); one row a pair, because a new decision replaces the old.
+# Reservations: word 0 how many, then rows of (pair, number, money); one row a pair, because a new decision replaces
+# the old.
 R_PAIR, R_NUMBER, R_MONEY, R_WORDS = 0, 1, 2, 3
 
 
@@ -51,7 +64,9 @@ def reservation_words(capacity: int) -> int:
 
 @njit(**JIT)
 def reserved_cash(mem, base, table, pair, number):
-    """Cash still reserved, after dropping what the portfolio says is released and what decision ``number`` of ``pair`` replaces."""
+    """Cash still reserved, after dropping what the portfolio says is released and what decision ``number`` of
+    ``pair`` replaces.
+    """
     total, kept = np.int64(0), 0
     for k in range(table[0]):
         row = 1 + k * R_WORDS
@@ -69,9 +84,10 @@ def reserved_cash(mem, base, table, pair, number):
 def check_order(mem, memf, base, table, order_mem, order_memf, order, number, trading, last):
     """The verdict on one sized order, and the cash to reserve for it: (verdict, money).
 
-    mem, base : the portfolio region. table : reservations. order : word of the order record in ``order_mem``. number : of the
-    decision. trading : ACTIVE, REDUCE or HALT. last : last close of the market, NaN if none. A buy passes if at least one lot can
-    be paid: the fill trims the rest, so that a price that moved does not refuse an all-in order.
+    mem, base : the portfolio region. table : reservations. order : word of the order record in ``order_mem``. number
+        : of the decision. trading : ACTIVE, REDUCE or HALT. last : last close of the market, NaN if none. A buy
+        passes if at least one lot can be paid: the fill trims the rest, so that a price that moved does not refuse an
+        all-in order.
     """
     nothing = np.int64(0)
     pair, side = order_mem[order + O_PAIR], order_mem[order + O_SIDE]
@@ -118,7 +134,9 @@ def check_order(mem, memf, base, table, order_mem, order_memf, order, number, tr
 
 @njit(**JIT)
 def reserve(table, pair, number, money):
-    """Hold ``money`` for decision ``number`` of ``pair`` until it is released. A full table holds nothing: the fill still trims."""
+    """Hold ``money`` for decision ``number`` of ``pair`` until it is released. A full table holds nothing: the fill
+    still trims.
+    """
     if money > 0 and 1 + (table[0] + 1) * R_WORDS <= len(table):
         row = 1 + table[0] * R_WORDS
         table[row], table[row + 1], table[row + 2] = pair, number, money

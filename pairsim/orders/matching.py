@@ -5,11 +5,13 @@ Rules, in the order they are obeyed for a candle of a market:
 1. An order takes part once it has arrived: ``open_time >= arrival``. Cancels and expiries take effect first.
 2. At the open, first in first out: market orders, stops the open has passed, limits the open is better than.
 3. Inside the candle: protective stops (both touched: the loss wins), then stop and limit entries, then the stops those
-   entries armed, then take-profits. A limit fills when touched, at its price; a stop at its price, slippage on top. A stop with a
-   limit becomes a limit order from the next candle on. A take-profit armed by an entry inside the candle waits for the next one.
+   entries armed, then take-profits. A limit fills when touched, at its price; a stop at its price, slippage on top. A
+   stop with a limit becomes a limit order from the next candle on. A take-profit armed by an entry inside the candle
+   waits for the next one.
 
-Market orders, stops and marketable limits take (slippage, taker fee); resting limits make. Buys are trimmed to what cash pays,
-sells of a cash account to the position. A fill is booked in the venue's ledger at once. Pure: arrays in, arrays out.
+Market orders, stops and marketable limits take (slippage, taker fee); resting limits make. Buys are trimmed to what
+cash pays, sells of a cash account to the position. A fill is booked in the venue's ledger at once. Pure: arrays in,
+arrays out.
 """
 
 import numpy as np
@@ -93,7 +95,8 @@ REASONS: tuple[str, ...] = (
     "trimmed to the position",
     "canceled by the user",
 )
-(NONE, TRIMMED, NO_CASH, POSITION_CLOSED, REPLACED, BY_STRATEGY, TIMED_OUT, END_OF_DATA, HALTED, STOPPED, NEW_ENTRY, TRIMMED_POSITION,
+(NONE, TRIMMED, NO_CASH, POSITION_CLOSED, REPLACED, BY_STRATEGY, TIMED_OUT, END_OF_DATA, HALTED, STOPPED, NEW_ENTRY,
+TRIMMED_POSITION,
  BY_USER) = range(13)  # fmt: skip
 
 MARKET, LIMIT, STOP, STOP_LOSS, TAKE_PROFIT = (int(t) for t in OrderType)
@@ -102,7 +105,8 @@ TAKER, MAKER = int(Liquidity.TAKER), int(Liquidity.MAKER)
 ID_STEP = 4
 NEVER = np.iinfo(np.int64).max
 
-# The book: WORKING rows in a pool, and int64 links: FREE (head of the free list), COUNT, then head and tail of each market.
+# The book: WORKING rows in a pool, and int64 links: FREE (head of the free list), COUNT, then head and tail of each
+# market.
 FREE, COUNT, LINKS = 0, 1, 2
 
 
@@ -131,7 +135,8 @@ def grow_book(orders: np.ndarray, links: np.ndarray) -> np.ndarray:
 def arrival_of(time, order_id, latency, jitter, seed):
     """Feed time at which an order reaches the venue: decision + latency + an even draw from 0 to ``jitter``.
 
-    The draw is splitmix64 of (seed, order id), so that it depends on nothing drawn before (Steele, Lea, Flood, OOPSLA 2014).
+    The draw is splitmix64 of (seed, order id), so that it depends on nothing drawn before (Steele, Lea, Flood, OOPSLA
+    2014).
     """
     if jitter == 0:
         return time + latency
@@ -159,19 +164,30 @@ def insert(orders, links, market):
 
 
 @njit(**JIT)
-def submit(orders, links, order_id, pair, market, side, type_, quantity, limit, stop, stop_loss, take_profit, arrival, expires):
+def submit(
+    orders, links, order_id, pair, market, side, type_, quantity, limit, stop, stop_loss, take_profit, arrival, expires
+):
     """Put a new order into the book."""
     row = insert(orders, links, market)
     o = orders[row]
     o.order_id, o.pair, o.side, o.type, o.quantity, o.filled = order_id, pair, side, type_, quantity, 0
     o.limit, o.stop, o.stop_loss, o.take_profit = limit, stop, stop_loss, take_profit
-    o.arrival, o.expires, o.cancel_at, o.cancel_reason, o.armed, o.triggered = arrival, expires if expires > 0 else NEVER, NEVER, 0, 0, 0
+    o.arrival, o.expires, o.cancel_at, o.cancel_reason, o.armed, o.triggered = (
+        arrival,
+        expires if expires > 0 else NEVER,
+        NEVER,
+        0,
+        0,
+        0,
+    )
     return row
 
 
 @njit(**JIT)
 def cancel_pair(orders, links, market, pair, at, reason, protective):
-    """Ask for the cancel of a pair's working entries (``protective``: of its protective orders too) from feed time ``at`` on."""
+    """Ask for the cancel of a pair's working entries (``protective``: of its protective orders too) from feed time
+    ``at`` on.
+    """
     row = links[LINKS + 2 * market]
     while row >= 0:
         o = orders[row]
@@ -183,7 +199,15 @@ def cancel_pair(orders, links, market, pair, at, reason, protective):
 @njit(**JIT)
 def _event(events, n, kind, o, time, reason, final):
     e = events[n]
-    e.kind, e.order_id, e.pair, e.market, e.side, e.type, e.time = kind, o.order_id, o.pair, o.market, o.side, o.type, time
+    e.kind, e.order_id, e.pair, e.market, e.side, e.type, e.time = (
+        kind,
+        o.order_id,
+        o.pair,
+        o.market,
+        o.side,
+        o.type,
+        time,
+    )
     e.quantity, e.notional, e.fee, e.liquidity, e.final, e.reason, e.price, e.late = 0, 0, 0, 0, final, reason, 0.0, 0
     return n + 1
 
@@ -264,7 +288,9 @@ def _execute(orders, links, row, mem, memf, base, price, liquidity, time, inside
         most, reason = max(held, 0), TRIMMED_POSITION
     if most < wanted:
         if most < lot:
-            n = _event(events, n, REJECTED if o.side > 0 else CANCELED, o, time, NO_CASH if o.side > 0 else POSITION_CLOSED, 1)
+            n = _event(
+                events, n, REJECTED if o.side > 0 else CANCELED, o, time, NO_CASH if o.side > 0 else POSITION_CLOSED, 1
+            )
             o.quantity = 0
             return n, budget
         quantity = most
@@ -366,7 +392,8 @@ def match_candle(orders, links, mem, memf, base, market, time, opening, high, lo
     """Match a market's working orders against one candle.
 
     orders, links : the book; two rows must be free for each entry that could arm protective orders.
-    mem, memf, base : the venue's ledger. time : open of the candle, ns. participation : share of volume that may be taken, 0 = all.
+    mem, memf, base : the venue's ledger. time : open of the candle, ns. participation : share of volume that may be
+        taken, 0 = all.
     events : EVENT[...] written from ``n`` on; returns the new n.
     """
     row = links[LINKS + 2 * market]
@@ -388,7 +415,9 @@ def match_candle(orders, links, mem, memf, base, market, time, opening, high, lo
             elif o.arrival <= time and o.armed < time:
                 price, liquidity = _price_at_open(o, time, opening)
                 if price == price:
-                    n, budget = _execute(orders, links, row, mem, memf, base, price, liquidity, time, False, budget, events, n)
+                    n, budget = _execute(
+                        orders, links, row, mem, memf, base, price, liquidity, time, False, budget, events, n
+                    )
         row = o.next
     for phase in range(4):  # 3: inside the candle
         row = links[LINKS + 2 * market]
@@ -405,7 +434,9 @@ def match_candle(orders, links, mem, memf, base, market, time, opening, high, lo
             if due and o.quantity > 0 and o.arrival <= time:
                 price, liquidity = _price_inside(o, high, low)
                 if price == price:
-                    n, budget = _execute(orders, links, row, mem, memf, base, price, liquidity, time, True, budget, events, n)
+                    n, budget = _execute(
+                        orders, links, row, mem, memf, base, price, liquidity, time, True, budget, events, n
+                    )
             row = o.next
     _sweep(orders, links, market)
     return n

@@ -43,11 +43,21 @@ class Liquidity(IntEnum):
 
 _S = Status
 # The literal table: nothing else in pairsim decides which status may follow which. A fill may arrive after a cancel was
-# asked for or even confirmed (it happened first at the venue): it is booked, hence CANCELED -> FILLED. UNKNOWN is left only by asking.
+# asked for or even confirmed (it happened first at the venue): it is booked, hence CANCELED -> FILLED. UNKNOWN is
+# left only by asking.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     _S.INITIALIZED: frozenset({_S.DENIED, _S.SUBMITTED, _S.CANCELED, _S.EXPIRED}),
     _S.SUBMITTED: frozenset(
-        {_S.ACCEPTED, _S.REJECTED, _S.PARTIALLY_FILLED, _S.FILLED, _S.PENDING_CANCEL, _S.CANCELED, _S.EXPIRED, _S.UNKNOWN}
+        {
+            _S.ACCEPTED,
+            _S.REJECTED,
+            _S.PARTIALLY_FILLED,
+            _S.FILLED,
+            _S.PENDING_CANCEL,
+            _S.CANCELED,
+            _S.EXPIRED,
+            _S.UNKNOWN,
+        }
     ),
     _S.ACCEPTED: frozenset(
         {_S.PARTIALLY_FILLED, _S.FILLED, _S.PENDING_CANCEL, _S.CANCELED, _S.REJECTED, _S.EXPIRED, _S.UNKNOWN}
@@ -60,9 +70,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     ),
     _S.CANCELED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED}),
     _S.EXPIRED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED}),
-    _S.UNKNOWN: frozenset(
-        {_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.REJECTED, _S.EXPIRED}
-    ),
+    _S.UNKNOWN: frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.REJECTED, _S.EXPIRED}),
     _S.DENIED: frozenset(),
     _S.REJECTED: frozenset(),
     _S.FILLED: frozenset(),
@@ -79,8 +87,9 @@ def may_follow(current: Status, following: Status) -> bool:
 MAX_MARKETS = 4  # markets a trader may subscribe to: the decision record has room for so many snapshots
 MAX_SIGNALS = 4  # signals of one evaluation
 
-# One entry of an order ring is one evaluation: its identity, everything it read from outside, and its one to four orders,
-# published by one store. It is the log of its own evaluation: a worker restarted after a crash decides again on these values.
+# One entry of an order ring is one evaluation: its identity, everything it read from outside, and its one to four
+# orders, published by one store. It is the log of its own evaluation: a worker restarted after a crash decides again
+# on these values.
 SNAPSHOT = np.dtype([("quantity", "i8"), ("average_price", "f8"), ("pending", "f8")])  # quantity in units
 ORDER = np.dtype(
     [

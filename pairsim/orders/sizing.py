@@ -20,7 +20,16 @@ from pairsim.orders.order import (
     OrderType,
 )
 from pairsim.portfolio.accounting import JIT, affordable
-from pairsim.portfolio.layout import A_QUOTE_SCALE, A_SHORT, A_SLIPPAGE, A_TAKER, M_BASE_SCALE, M_LOT, M_TO_QUOTE, MONEY_LIMIT
+from pairsim.portfolio.layout import (
+    A_QUOTE_SCALE,
+    A_SHORT,
+    A_SLIPPAGE,
+    A_TAKER,
+    M_BASE_SCALE,
+    M_LOT,
+    M_TO_QUOTE,
+    MONEY_LIMIT,
+)
 
 # Signal kinds and units as in ``strategies.signal``; repeated here because kernels freeze them and orders stand below.
 BUY, SELL, TARGET, CLOSE, CANCEL = 1, 2, 3, 4, 5
@@ -69,12 +78,33 @@ def _bad_price(price):
 
 @njit(**JIT)
 def size_signal(
-    mem, memf, base, cell, out, outf, order, pair, kind, unit, amount, limit, stop, stop_loss, take_profit, expires, price, held, cash, equity
+    mem,
+    memf,
+    base,
+    cell,
+    out,
+    outf,
+    order,
+    pair,
+    kind,
+    unit,
+    amount,
+    limit,
+    stop,
+    stop_loss,
+    take_profit,
+    expires,
+    price,
+    held,
+    cash,
+    equity,
 ):
-    """Write the order of one signal at word ``order`` of ``out``; returns SIZED, NOTHING (no order follows) or a problem.
+    """Write the order of one signal at word ``order`` of ``out``; returns SIZED, NOTHING (no order follows) or a
+    problem.
 
-    ``base`` is a portfolio region (for fees and scales), ``cell`` the market's cell in it, ``held`` the trader's own position
-    in base units, ``price`` the last close, ``cash`` (units) and ``equity`` (float) of the snapshot, ``expires`` a feed time or 0.
+    ``base`` is a portfolio region (for fees and scales), ``cell`` the market's cell in it, ``held`` the trader's own
+    position in base units, ``price`` the last close, ``cash`` (units) and ``equity`` (float) of the snapshot,
+    ``expires`` a feed time or 0.
     """
     if kind < BUY or kind > CANCEL:
         return BAD_KIND
@@ -103,7 +133,9 @@ def size_signal(
         if unit != QUANTITY:  # approximate amounts are cut to what can be had; an exact quantity is checked by the gate
             if side > 0 and (held >= 0 or quantity > -held):
                 at = limit if limit == limit else price * (1.0 + memf[base + A_SLIPPAGE])
-                quantity = min(quantity, max(affordable(cash, at, memf[cell + M_TO_QUOTE], mem[base + A_TAKER], lot), -held))
+                quantity = min(
+                    quantity, max(affordable(cash, at, memf[cell + M_TO_QUOTE], mem[base + A_TAKER], lot), -held)
+                )
             elif side < 0 and mem[base + A_SHORT] == 0:
                 quantity = min(quantity, max(held, 0))
     out[order + O_PAIR], out[order + O_SIDE], out[order + O_QUANTITY] = pair, side, quantity

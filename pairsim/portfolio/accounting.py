@@ -1,8 +1,8 @@
 """The accounting kernels: integer money, one rule for backtest, venue and live.
 
-A fill's notional and fee are integers computed once and stored with the fill; the floats that strategies see derive from
-them. Invariants, exact in int64: cash = opening - sum(side * notional) - sum(fee), quantity = sum(side * quantity).
-Pure: words in, words out. Whoever calls `book` holds the region's seqlock open where others read it.
+A fill's notional and fee are integers computed once and stored with the fill; the floats that strategies see derive
+from them. Invariants, exact in int64: cash = opening - sum(side * notional) - sum(fee), quantity = sum(side *
+quantity). Pure: words in, words out. Whoever calls `book` holds the region's seqlock open where others read it.
 """
 
 import numpy as np
@@ -42,7 +42,8 @@ from pairsim.portfolio.layout import (
     RATE_SCALE,
 )
 
-# _nrt=False: no kernel allocates, so none counts references; counting cost more than the work (a slice is an atomic increment).
+# _nrt=False: no kernel allocates, so none counts references; counting cost more than the work (a slice is an atomic
+# increment).
 JIT = dict(cache=True, nogil=True, error_model="numpy", _nrt=False)
 HOT = dict(JIT, forceinline=True)  # small and in the inner loop: a call with a dozen arrays costs more than its body
 
@@ -136,7 +137,9 @@ def book(mem, memf, base, pair, side, quantity, notional, fee):
 
 @njit(**JIT)
 def begin_order(mem, base, pair, number, market_type):
-    """An order of decision ``number`` goes to the broker: the pair is pending (market orders) and holds a reservation."""
+    """An order of decision ``number`` goes to the broker: the pair is pending (market orders) and holds a
+    reservation.
+    """
     cell = pair_cell(mem, base, pair)
     mem[cell + P_NUMBER] = number
     mem[cell + P_WORKING] += 1
@@ -156,7 +159,9 @@ def end_order(mem, base, pair, market_type):
 
 @njit(**JIT)
 def settle(mem, base, pair, number):
-    """Say that decision ``number`` is settled where nothing of it is under way (its orders are final, or were all denied)."""
+    """Say that decision ``number`` is settled where nothing of it is under way (its orders are final, or were all
+    denied).
+    """
     cell = pair_cell(mem, base, pair)
     if mem[cell + P_IN_FLIGHT] == 0:
         mem[cell + P_SETTLED] = number

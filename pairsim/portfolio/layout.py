@@ -1,7 +1,8 @@
 """Where the words of a portfolio stand: one account cell, a cell a market, a cell a (trader, market) pair.
 
-The same layout serves the shared region that the order engine publishes under one seqlock (its only writer), the private
-ledger of a simulated venue, and a backtest. Units: money in 1/quote_scale, quantities in 1/base_scale, both int64.
+The same layout serves the shared region that the order engine publishes under one seqlock (its only writer), the
+private ledger of a simulated venue, and a backtest. Units: money in 1/quote_scale, quantities in 1/base_scale, both
+int64.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from pairsim.errors import InputError
 from pairsim.market.instrument import Instrument
 
 # Account cell. The word at 0 is the sequence of the seqlock that guards the whole region.
-(A_SEQUENCE, A_CASH, A_CASH_F, A_EQUITY, A_FEES, A_REALISED, A_MARK_TIME, A_FILLS, A_MARKETS, A_PAIRS, A_QUOTE_SCALE, A_SHORT,
+(A_SEQUENCE, A_CASH, A_CASH_F, A_EQUITY, A_FEES, A_REALISED, A_MARK_TIME, A_FILLS, A_MARKETS, A_PAIRS, A_QUOTE_SCALE,
+A_SHORT,
  A_TAKER, A_MAKER, A_SLIPPAGE, A_OPENING) = range(16)  # fmt: skip
 ACCOUNT_WORDS = 16
 
@@ -21,9 +23,11 @@ ACCOUNT_WORDS = 16
 (M_QUANTITY, M_MARK, M_MARK_TIME, M_BASE_SCALE, M_TO_QUOTE, M_LOT, M_TICK, M_MINIMUM) = range(8)
 MARKET_WORDS = 8
 
-# Pair cell: the position of one trader in one market. NUMBER is the last decision taken in; IN_FLIGHT counts its market orders
-# that are not final and SETTLED is the last decision that has none; WORKING and RELEASED are the same for orders of any type.
-(P_QUANTITY, P_COST, P_QUANTITY_F, P_AVERAGE, P_SETTLED, P_IN_FLIGHT, P_RELEASED, P_WORKING, P_NUMBER, P_REALISED, P_FEES, P_FILLS,
+# Pair cell: the position of one trader in one market. NUMBER is the last decision taken in; IN_FLIGHT counts its
+# market orders that are not final and SETTLED is the last decision that has none; WORKING and RELEASED are the same
+# for orders of any type.
+(P_QUANTITY, P_COST, P_QUANTITY_F, P_AVERAGE, P_SETTLED, P_IN_FLIGHT, P_RELEASED, P_WORKING, P_NUMBER, P_REALISED,
+P_FEES, P_FILLS,
  P_MARKET, P_TRADER) = range(14)  # fmt: skip
 PAIR_WORDS = 14
 
@@ -70,7 +74,9 @@ def init_portfolio(
     """
     scales = {i.quote_scale for i in instruments}
     if len(scales) > 1:
-        raise InputError(f"markets of one engine share one quote currency, these have scales {sorted(scales)}; run one engine each")
+        raise InputError(
+            f"markets of one engine share one quote currency, these have scales {sorted(scales)}; run one engine each"
+        )
     quote_scale = 10.0 ** (scales.pop() if scales else 8)
     if not (cash >= 0 and cash * quote_scale < MONEY_LIMIT):
         raise InputError(
