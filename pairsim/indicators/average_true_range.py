@@ -97,7 +97,7 @@ def _step(index: int, constants: int, state: int, window: int, candle: int, out:
         s[_EARLIER], s[_TOTAL], s[_RANGE] = s[_TOTAL], total, newest
         o[0] = total * share
         s[_SEEN] += 1.0
-        if (int(s[_SEEN] - period) - 1) % _TERM == 0:
+        if (int(s[_SEEN] - period) - 1) & (_TERM - 1) == 0:
             s[_EARLIER], s[_TOTAL] = _settle(s[_EARLIER]), _settle(total)
         return 0
     s[_TOTAL] = s[_TOTAL] + newest if s[_SEEN] > 0.0 else 0.0

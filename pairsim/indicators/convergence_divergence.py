@@ -135,7 +135,7 @@ def _step(index: int, constants: int, state: int, window: int, candle: int, out:
     s[_LINE] = line
     if since >= 0.0:
         o[0], o[1], o[2] = line, line + s[_SIGNAL], -s[_SIGNAL]
-        if since > 0.0 and int(since) % _TERM == 0:
+        if since > 0.0 and int(since) & (_TERM - 1) == 0:
             s[_FAST], s[_SLOW], s[_SIGNAL] = _settle(s[_FAST]), _settle(s[_SLOW]), _settle(s[_SIGNAL])
     return 0
 
@@ -211,6 +211,6 @@ def macd(
     --------
     >>> import numpy as np
     >>> macd(np.array([1.0, 2.0, 4.0, 8.0]), 1, 2, 2).value
-    array([nan, nan, 0.83333333, 1.61111111])
+    array([       nan,        nan, 0.83333333, 1.61111111])
     """
     return several(MACD(fast, slow, signal), MACDLines, close)

@@ -99,7 +99,7 @@ def _step(index: int, constants: int, state: int, window: int, candle: int, out:
     s[_VALUE] = value
     o[0] = value + distance
     s[_SEEN] += 1.0
-    if int(s[_SEEN] - period) % _TERM == 0:
+    if int(s[_SEEN] - period) & (_TERM - 1) == 0:
         s[_EARLIER], s[_DISTANCE] = _settle(s[_EARLIER]), _settle(s[_DISTANCE])
     return 0
 

@@ -4,7 +4,9 @@ The rule: an indicator is its class and its parameters, nothing else. Two of the
 each distinct one once; all that changes from candle to candle lives in the caller's memory (state and window).
 """
 
+import inspect
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
@@ -43,9 +45,9 @@ class Indicator:
     """Base of all indicators, and what a user's own indicator derives from.
 
     Annotated attributes are its parameters, as in a dataclass: int, float or bool. A method ``step`` is called with
-    every closed candle and returns a number, or a tuple of as many as there are `fields`; NaN means no value yet. It is
-    compiled where numba can, and what it gives in a backtest it gives live, bit for bit. What it remembers stands in
-    `state`, and earlier candles in a `lookback`; anything else would be lost when a worker dies.
+    every closed candle and returns a number, or a tuple of as many as there are `fields`; None or NaN where there is no
+    value. It is compiled where numba can, and what it gives in a backtest it gives live, bit for bit. What it remembers
+    stands in `state`, and earlier candles in a `lookback`; anything else would be lost when a worker dies.
 
     Attributes
     ----------
@@ -63,19 +65,23 @@ class Indicator:
 
     Examples
     --------
-    >>> import pairsim as ps
-    >>> class Momentum(ps.Indicator):
+    >>> import numpy as np
+    >>> class Momentum(Indicator):
     ...     period: int = 10
     ...     lookback = property(lambda self: self.period + 1)
     ...     def step(self, state, candle, past):
     ...         return candle.close / past.close[0] - 1.0
-    >>> class Kama(ps.Indicator):                            # doctest: +SKIP
-    ...     weight: float = 0.1
-    ...     state = {"average": 0.0, "count": 0}
+    >>> class Smooth(Indicator):
+    ...     weight: float = 0.5
+    ...     state = {"average": 0.0, "begun": False}
     ...     def step(self, state, candle):
-    ...         state.count += 1
-    ...         state.average += (candle.close - state.average) / min(state.count, 1.0 / self.weight)
+    ...         if not state.begun:
+    ...             state.begun, state.average = True, candle.close
+    ...         state.average += self.weight * (candle.close - state.average)
     ...         return state.average
+    >>> candles = dict.fromkeys(["open", "high", "low", "close", "volume"], np.array([1.0, 3.0, 2.0]))
+    >>> Smooth(0.5).compute(candles)[:, 0]
+    array([1., 2., 2.])
     """
 
     fields: ClassVar[tuple[str, ...]] = ("value",)
@@ -85,13 +91,13 @@ class Indicator:
     def __init_subclass__(cls) -> None:
         """Make the subclass a frozen dataclass, so that a user writes no decorator."""
         super().__init_subclass__()
-        dataclass(frozen=True, repr=False)(cls)
-        for parameter in dataclass_fields(cls):  # type: ignore[arg-type]
-            if parameter.type not in _KINDS:
+        for name, kind in inspect.get_annotations(cls).items():
+            if kind not in _KINDS and "ClassVar" not in str(kind):
                 raise InputError(
-                    f"{cls.__name__}.{parameter.name}: a parameter is int, float or bool, not {parameter.type!r}; "
+                    f"{cls.__name__}.{name}: a parameter is int, float or bool, not {kind!r}; "
                     "what is not a parameter is written without an annotation"
                 )
+        dataclass(frozen=True, repr=False)(cls)
 
     def __post_init__(self) -> None:
         for parameter in dataclass_fields(self):  # type: ignore[arg-type]
@@ -127,7 +133,7 @@ class Indicator:
         if kind is int and isinstance(value, Integral):
             number = int(value)
         elif kind is float and isinstance(value, Real):
-            number = float(value)
+            number = math.nan if isinstance(value, int) and abs(value) > sys.float_info.max else float(value)
         else:
             raise InputError(f"{where} must be {'a whole number' if kind is int else 'a number'}{among}")
         if not math.isfinite(number):
@@ -235,6 +241,9 @@ class Indicator:
         >>> SMA(2).compute({"close": np.array([1.0, 2.0, 4.0])})[:, 0]
         array([nan, 1.5, 3. ])
         """
+        missing = [name for name in self.columns if name not in getattr(candles, "columns", candles)]
+        if missing:
+            raise InputError(f"{self!r} reads {', '.join(missing)}, which these candles do not have; add the column")
         arrays = {name: np.ascontiguousarray(candles[name], dtype=np.float64) for name in self.columns}
         sizes = {array.size for array in arrays.values()}
         if len(sizes) != 1:

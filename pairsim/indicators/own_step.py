@@ -11,13 +11,13 @@ stands, the `lookback` values up to it are one array.
 import ctypes
 import inspect
 import logging
+import re
 import types as python_types
 from collections import namedtuple
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import carray, cfunc, njit
-from numba.core.errors import NumbaError
 
 from pairsim.channels.native import pointer
 from pairsim.errors import InputError
@@ -132,10 +132,8 @@ class OwnStep:
         exec(_entry_source(self.kinds, len(self.owner.fields), self.with_past), scope)
         try:
             self._entry = cfunc(STEP)(scope["entry"])
-        except (NumbaError, NotImplementedError, TypeError) as error:
-            place = getattr(error, "loc", None)
-            line = f"line {place.line}" if place is not None else "it"
-            self._reason = f"plain Python: {line} cannot be compiled"
+        except Exception as error:  # whatever the compiler raises means plain Python
+            self._reason = f"plain Python: numba cannot compile {_place(error)}"
             log.warning("%s.step runs as %s, about 100 times slower", self.owner.__name__, self._reason)
 
 
@@ -153,14 +151,14 @@ class PlainStep:
         try:
             values = self._values(index, state, window, floats_at(candle, len(COLUMNS)))
             if values is not None:
-                outputs[:] = values
+                outputs[:] = values if len(outputs) > 1 else float(values)
         except Exception as error:
             self.error = error
             return RAISED
         return 0
 
     def _values(self, index: int, state: int, window: int, candle: FloatArray) -> Any:
-        """What the method returns; None while there are too few candles."""
+        """What the method returns; None, too, while there are too few candles."""
         words = memoryview((ctypes.c_char * self._own.state.itemsize).from_address(state))
         arguments: list[Any] = [_State(np.ndarray(1, self._own.state, words)), Candle(*candle.tolist())]
         if self._own.with_past:
@@ -200,6 +198,13 @@ def own_step(owner: Any, parameters: dict[str, type]) -> OwnStep:
     if owner not in _known:
         _known[owner] = OwnStep(owner, parameters)
     return _known[owner]
+
+
+def _place(error: Exception) -> str:
+    """The line that the compiler complains of, if it names one; never its whole text, which is a page about types."""
+    line = getattr(getattr(error, "loc", None), "line", None)
+    named = re.search(r"\((\d+)\)", str(error))
+    return f"line {line}" if line else f"line {named[1]}" if named else "it"
 
 
 def _checked_state(owner: Any) -> dict[str, Any]:
@@ -242,6 +247,7 @@ def _entry_source(kinds: dict[str, type], outputs: int, with_past: bool) -> str:
     past = Past({past})
 """
     write = "outputs[0] = result" if outputs == 1 else "; ".join(f"outputs[{k}] = result[{k}]" for k in range(outputs))
+    write = f"if result is not None:\n        {write}"
     # Nothing but the call stands inside `try`: numba takes a tenth of a second for each statement in there.
     return f"""
 def entry(index, constants, state, window, candle, out):

@@ -99,7 +99,7 @@ def _step(index: int, constants: int, state: int, window: int, candle: int, out:
         s[_DOWN_EARLIER], s[_DOWN], s[_LOSS] = s[_DOWN], down, loss
         o[0] = _index(up, down)
         s[_SEEN] += 1.0
-        if (int(s[_SEEN] - period) - 1) % _TERM == 0:
+        if (int(s[_SEEN] - period) - 1) & (_TERM - 1) == 0:
             s[_UP_EARLIER], s[_UP] = _settle(s[_UP_EARLIER]), _settle(s[_UP])
             s[_DOWN_EARLIER], s[_DOWN] = _settle(s[_DOWN_EARLIER]), _settle(s[_DOWN])
         return 0

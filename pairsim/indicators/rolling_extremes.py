@@ -196,7 +196,7 @@ def highest(values: SeriesT, period: int = 20) -> SeriesT:
     --------
     >>> import numpy as np
     >>> highest(np.array([3.0, 1.0, 2.0]), 2)
-    array([nan, 3., 2.])
+    array([nan,  3.,  2.])
     """
     return single(Highest(period), "highest", values)
 
@@ -208,6 +208,6 @@ def lowest(values: SeriesT, period: int = 20) -> SeriesT:
     --------
     >>> import numpy as np
     >>> lowest(np.array([3.0, 1.0, 2.0]), 2)
-    array([nan, 1., 1.])
+    array([nan,  1.,  1.])
     """
     return single(Lowest(period), "lowest", values)

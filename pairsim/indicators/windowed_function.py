@@ -107,8 +107,10 @@ class WindowedFunction(Indicator):
             return
         inputs = [np.ascontiguousarray(columns[COLUMNS.index(name)], dtype=np.float64) for name in self.columns]
         size = inputs[0].size
-        if out.shape != (size, len(self.fields)):
-            raise InputError(f"{self!r}: out is {list(out.shape)}, must be [{size}, {len(self.fields)}]")
+        if out.shape != (size, len(self.fields)) or out.dtype != np.float64:
+            raise InputError(
+                f"{self!r}: out is {out.dtype}{list(out.shape)}, must be float64[{size}, {len(self.fields)}]"
+            )
         out[: self.lookback - 1] = np.nan
         if size < self.lookback:
             return

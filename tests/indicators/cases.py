@@ -1,6 +1,7 @@
 """The indicators that the conformance suite looks at, and the candles that it looks at them with."""
 
 import numpy as np
+from indicators.own import Adaptive, Momentum, Odd, Words, middle, momentum
 from numpy.typing import NDArray
 
 from pairsim.indicators import (
@@ -16,6 +17,7 @@ from pairsim.indicators import (
     Lowest,
     StdDev,
     ZScore,
+    indicator,
 )
 
 CASES: list[Indicator] = [
@@ -49,6 +51,16 @@ CASES: list[Indicator] = [
     Lowest(2, source="volume"),
     Lowest(33),
 ]
+
+OWN: list[Indicator] = [
+    Momentum(10),
+    Adaptive(10),
+    Words(2, 0.5, True),
+    Odd(3),
+    indicator(momentum, lookback=6),
+    indicator(middle, lookback=1, exact=True),
+]
+"""As users write them: compiled, plain Python, and vectorised functions."""
 
 Columns = NDArray[np.float64]
 
