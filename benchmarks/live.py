@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from numba import njit
@@ -135,22 +136,22 @@ def start_and_idle(seconds: float) -> tuple[float, float, float]:
 
 
 def _family(pid: int) -> list[int]:
-    children = open(f"/proc/{pid}/task/{pid}/children").read().split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(p for c in children for p in _family(int(c)))]
 
 
 def _cpu(pid: int) -> float:
-    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> float:
-    line = next(x for x in open(f"/proc/{pid}/status") if x.startswith("VmRSS"))
+    line = next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
 
 def _name(pid: int) -> str:
-    return open(f"/proc/{pid}/cmdline").read()
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def main() -> None:
@@ -161,7 +162,8 @@ def main() -> None:
     runs, scale = (1, 10) if quick else (3, 1)
     load = os.getloadavg()[0]
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}, {datetime.now(UTC):%Y-%m-%d}\n"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}, load {load:.1f}, {datetime.now(UTC):%Y-%m-%d}\n"
     )
     hand_written(1_000, MARKETS, 14)
     rows = [
@@ -172,7 +174,8 @@ def main() -> None:
         ("plain Python, one worker", PlainDip(), None, 2_000_000, "≥ 0.8 M"),
     ]
     print(
-        "| live, 1,000 markets | M candles/s (median, min-max) | orders/s | hand-written loop, same run | goal |\n|---|--:|--:|--:|--:|"
+        "| live, 1,000 markets | M candles/s (median, min-max) | orders/s | hand-written loop, same "
+        "run | goal |\n|---|--:|--:|--:|--:|"
     )
     for name, strategy, every, candles, goal in rows:
         found = [throughput(strategy, candles // scale, every) for _ in range(runs)]
@@ -182,11 +185,13 @@ def main() -> None:
         rates = sorted(f[0] for f in found)
         rate = statistics.median(f[2] for f in found)
         print(
-            f"| {name} | {statistics.median(rates):.2f} ({rates[0]:.2f}-{rates[-1]:.2f}) | {rate:,.0f} | {limit:.0f} | {goal} |",
+            f"| {name} | {statistics.median(rates):.2f} ({rates[0]:.2f}-{rates[-1]:.2f}) | "
+            f"{rate:,.0f} | {limit:.0f} | {goal} |",
             flush=True,
         )
     print(
-        "\n| 100,000 candles/s, an order per 1,000 | tick to order | order to durable | order to fill |\n|---|--:|--:|--:|"
+        "\n| 100,000 candles/s, an order per 1,000 | tick to order | order to durable | order to "
+        "fill |\n|---|--:|--:|--:|"
     )
     for pin in (True, False):
         m = latency(pin, 3 if quick else 10)
@@ -200,10 +205,12 @@ def main() -> None:
     imported = time.perf_counter() - begin
     print("\n| what | measured | goal |\n|---|--:|--:|")
     print(
-        f"| start() to first candle evaluated, warm cache | {first:.2f} s | ≤ 2.5 s |\n| engine of three traders at 100 ms ticks | {100 * idle:.2f} % of a core | ≤ 1 % |"
+        f"| start() to first candle evaluated, warm cache | {first:.2f} s | ≤ 2.5 s |\n| engine of "
+        f"three traders at 100 ms ticks | {100 * idle:.2f} % of a core | ≤ 1 % |"
     )
     print(
-        f"| resident memory of a worker | {memory:.0f} MB | ≤ 200 MB |\n| python -c 'import pairsim' | {imported:.2f} s | ≤ 0.5 s |"
+        f"| resident memory of a worker | {memory:.0f} MB | ≤ 200 MB |\n| python -c 'import pairsim' "
+        f"| {imported:.2f} s | ≤ 0.5 s |"
     )
 
 

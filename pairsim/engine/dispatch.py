@@ -23,7 +23,8 @@ from pairsim.engine.arena import (
     SR_COUNT,
     SR_OPEN,
 )
-from pairsim.engine.worker_loop import CANDLE, KIND_SHIFT, MARKET_MASK
+from pairsim.engine.worker_loop import CANDLE
+from pairsim.market.candle import KIND_SHIFT, MARKET_MASK
 from pairsim.portfolio.accounting import HOT, JIT
 
 # Offsets for the kernels.
@@ -58,7 +59,7 @@ def take_back(mem, rings, w, seen, walked, market_of, capacity):
 
 @njit(**HOT)
 def _remember(mem, memf, heads, series_of, series_list, series_at, m, time, o, h, l, c, v, base, keep):
-    """Closed candles of each (market, interval) that somebody subscribes to: warm-up of a swap, the notebook's chart."""
+    """Keep the closed candles of each (market, interval) somebody subscribes to: warm-up of a swap, a chart."""
     for q in range(series_of[m], series_of[m + 1]):
         i, interval = series_list[q, 0], series_list[q, 1]
         s = heads + i * SERIES_WORDS

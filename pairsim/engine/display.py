@@ -1,5 +1,6 @@
 """How engines and traders look: a line of text and a small table of HTML. No state, no styles of its own."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,10 @@ def trader_html(handle: "TraderHandle") -> str:
         if health.message
         else ""
     )
-    return f"<div><b>{escape(handle.name)}</b> {escape(repr(handle.strategy))}: {health.state}</div>{table(('', ''), rows)}{trace}"
+    return (
+        f"<div><b>{escape(handle.name)}</b> {escape(repr(handle.strategy))}: "
+        f"{health.state}</div>{table(('', ''), rows)}{trace}"
+    )
 
 
 def portfolio_html(portfolio: "Portfolio") -> str:
@@ -58,7 +62,7 @@ def portfolio_html(portfolio: "Portfolio") -> str:
     return head + (table(frame.columns, rows) if rows else "<div>no positions</div>")
 
 
-def table(head: "tuple[str, ...] | list[str]", rows: "list[tuple[str, ...]]") -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A plain HTML table; the notebook's own style applies."""
     top = "".join(f"<th>{escape(h)}</th>" for h in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(str(x))}</td>" for x in row) + "</tr>" for row in rows)

@@ -417,7 +417,7 @@ def _listen(handle: "weakref.ref[Engine]", wire: Wire) -> None:
                 engine._run = run
                 engine._mem = memory.words
             elif message[0] == "refused":
-                _, kind, text, trace = message
+                _, kind, text, _ = message
                 engine._error = f"{kind}: {text}"
                 engine._state = RunState.FAILED
             elif message[0] == "fault":
@@ -480,7 +480,7 @@ def _replace_rerun(engine: Engine) -> None:
     """In a notebook, running the cell that makes an engine again stops the one it made before."""
     if "IPython" not in sys.modules:
         return
-    from IPython import get_ipython  # type: ignore[attr-defined]
+    from IPython import get_ipython
 
     if get_ipython() is None:
         return

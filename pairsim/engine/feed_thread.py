@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,7 @@ class FeedThread:
         bounds = [0, *(np.flatnonzero(np.diff(times)) + 1).tolist(), len(times)]
         if origin is None:
             origin = int(times[0]), clock.monotonic_ns()
-        for lo, hi in zip(bounds[:-1], bounds[1:], strict=True):
+        for lo, hi in pairwise(bounds):
             if self.speed is not None:
                 while True:
                     origin = self._hold(origin)
@@ -293,7 +294,7 @@ class FeedThread:
         return self.control[trader]
 
     def closed_history(self, trader: int) -> tuple[np.ndarray, ...]:
-        """Closed candles of each of a trader's markets at its interval, float64[n, 5], as far as the host keeps them."""
+        """Closed candles of each of a trader's markets at its interval, float64[n, 5], as far as they are kept."""
         row, keep = self.plan.rows[trader], self.arena.sizes.history
         out = []
         for k in range(int(row[T_MARKETS])):

@@ -127,7 +127,7 @@ def run_gate(mem, memf, lay, rings, table, held, count, marker, budget_ns):
 
 @njit(**JIT)
 def _waiting(mem, rings):
-    for w in range(len(rings)):
+    for w in range(len(rings)):  # noqa: SIM110 (numba compiles no generators)
         if tail(mem, rings[w]) > head(mem, rings[w]):
             return True
     return False

@@ -3,6 +3,7 @@ order.
 """
 
 import contextlib
+import logging
 import os
 import select
 import sys
@@ -52,6 +53,8 @@ from pairsim.orders.order import DECISION_WORDS, Status
 from pairsim.portfolio.layout import Costs, init_portfolio
 from pairsim.store.journal import Journal
 from pairsim.strategies.compiler import StrategyCode
+
+log = logging.getLogger("pairsim.host")
 
 GATE_BUDGET_NS = 200_000_000
 QUICK_DEATHS, QUICK_SECONDS = 20, 2.0  # a worker that dies so often without handling a record will not recover
@@ -106,17 +109,15 @@ class Host:
         except EOFError:
             pass
         except Exception as error:
-            print(f"pairsim-host: {traceback.format_exc()}", file=sys.stderr, flush=True)
+            log.exception("the host ends")
             self.fail(f"{type(error).__name__}: {error}")
         finally:
             os._exit(0)
 
     def _refuse(self, error: Exception) -> None:
-        print(f"pairsim-host: {traceback.format_exc()}", file=sys.stderr, flush=True)
-        try:
+        log.error("the run cannot start", exc_info=error)
+        with contextlib.suppress(OSError):
             self.wire.send(("refused", type(error).__name__, str(error), traceback.format_exc()))
-        except OSError:
-            pass
 
     # -- setting up --------------------------------------------------------------------------------------------------
 
@@ -225,7 +226,8 @@ class Host:
 
     def _turn(self) -> None:
         wires = [w for w in self.workers if w is not None]
-        ready, _, _ = select.select([self.wire, self.zygote, self._notices[0], *self._caller_fd, *wires], [], [], 0.5)
+        sources: list[Any] = [self.wire, self.zygote, self._notices[0], *self._caller_fd, *wires]
+        ready, _, _ = select.select(sources, [], [], 0.5)
         if (self._caller_fd and self._caller_fd[0] in ready) or not _alive(self.caller):
             raise EOFError
         if self._notices[0] in ready:
@@ -314,7 +316,8 @@ class Host:
         self.deaths[index] = [*recent, now]
         if len(recent) >= QUICK_DEATHS and status != -9:
             self.fail(
-                f"worker {index} died {len(recent) + 1} times within {QUICK_SECONDS:g} s (exit status {status}); look at its strategies"
+                f"worker {index} died {len(recent) + 1} times within {QUICK_SECONDS:g} s (exit status "
+                f"{status}); look at its strategies"
             )
             return
         old = self.workers[index]

@@ -23,7 +23,7 @@ INDICATOR_WORDS = 5
 
 # Slot A, changed by every record.
 (A_CLOSES, A_VERSION, A_CONTROL, A_DUE, A_DUE_BUCKET) = range(5)
-A_MARKET = 5  # then for each market: sequence handled, bucket (open time of the open candle), count, open, high, low, close, volume
+A_MARKET = 5  # then for each market: sequence handled, and the open candle (bucket is its open time)
 (AM_SEQUENCE, AM_BUCKET, AM_COUNT, AM_OPEN, AM_HIGH, AM_LOW, AM_CLOSE, AM_VOLUME) = range(8)
 AM_WORDS = 8
 

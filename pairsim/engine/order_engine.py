@@ -331,7 +331,7 @@ class OrderEngine:
                 await self._cancel_order(other)
         self.live[order.venue_id] = order
         try:
-            await self.broker.submit(order)
+            await self.broker.submit(order)  # type: ignore[union-attr]
         except Exception as error:  # maybe executed: never resent
             self._event(order, Status.UNKNOWN, f"submit failed: {type(error).__name__}: {error}")
 
@@ -595,7 +595,8 @@ class OrderEngine:
         notional = int(notional_of(float(price), units, float(self.memf[cell + M_TO_QUOTE])))
         if units <= 0 or not price > 0 or notional < 0:
             raise BrokerError(
-                f"a fill of {quantity!r} at {price!r} for {order.client_order_id} cannot be booked: both must be above 0"
+                f"a fill of {quantity!r} at {price!r} for {order.client_order_id} cannot be booked: "
+                "both must be above 0"
             )
         left = order.units - order.filled_units
         if units > left:
@@ -658,7 +659,8 @@ class OrderEngine:
     def _event(self, order: Order, status: Status, reason: str) -> None:
         if not self._advance(order, status):
             self.on_error(
-                f"broker reported {status.name} for {order.client_order_id}, which is {Status(order.status).name}; ignored"
+                f"broker reported {status.name} for {order.client_order_id}, which is "
+                f"{Status(order.status).name}; ignored"
             )
             return
         row = (

@@ -81,7 +81,8 @@ def make_plan(
     for name in names:
         if names.count(name) > 1:
             raise InputError(
-                f'{names.count(name)} traders are called "{name}"; give each one a name=, it is how you reach it: engine[name]'
+                f'{names.count(name)} traders are called "{name}"; give each one a name=, it is how '
+                "you reach it: engine[name]"
             )
     symbols = list(dict.fromkeys([*markets, *(s for t in traders for s in t.markets)]))
     declared = {i.symbol: i for i in instruments}
@@ -134,7 +135,8 @@ def fill_row(row: np.ndarray, trader: Trader, code: StrategyCode, base_ns: int, 
     interval = trader.every_ns or base_ns
     if interval % base_ns:
         raise InputError(
-            f"trader {trader.name!r} decides every {format_interval(interval)}, the feed's candles are {format_interval(base_ns)} long; "
+            f"trader {trader.name!r} decides every {format_interval(interval)}, the feed's candles "
+            f"are {format_interval(base_ns)} long; "
             f"every= must be a whole multiple of that"
         )
     m = len(trader.markets)
@@ -147,6 +149,7 @@ def fill_row(row: np.ndarray, trader: Trader, code: StrategyCode, base_ns: int, 
     row[T_INDICATOR], row[T_PLAIN] = first_indicator, 0 if code.compiled else 1
     if row[T_B_WORDS] - record_offset(m) > STATE_LIMIT:
         raise InputError(
-            f"trader {trader.name!r} keeps {row[T_B_WORDS] - record_offset(m)} words of state (record {code.words}, indicators {state} a market), "
+            f"trader {trader.name!r} keeps {row[T_B_WORDS] - record_offset(m)} words of state (record "
+            f"{code.words}, indicators {state} a market), "
             f"the limit is {STATE_LIMIT}: it is copied at every close; shorten its arrays"
         )

@@ -44,7 +44,10 @@ class Status:
     error: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.state}, trading {self.trading}: {self.candles:,} candles, {self.orders:,} orders, {self.fills:,} fills"
+        text = (
+            f"{self.state}, trading {self.trading}: {self.candles:,} candles, {self.orders:,} "
+            f"orders, {self.fills:,} fills"
+        )
         return f"{text}; {self.error}" if self.error else text
 
 

@@ -111,7 +111,8 @@ class Swapper:
                 return
             if clock.monotonic_ns() > deadline:
                 raise EngineError(
-                    f"the last swap of {host.plan.traders[trader].name!r} has not been taken up within {timeout:g} s; is the engine paused?"
+                    f"the last swap of {host.plan.traders[trader].name!r} has not been taken up "
+                    f"within {timeout:g} s; is the engine paused?"
                 )
             time.sleep(0.001)
 
@@ -120,6 +121,7 @@ class Swapper:
         self.spare += -(-words // LINE) * LINE
         if self.spare > self.host.arena.words:
             raise EngineError(
-                "the run has no room for further swaps (its spare memory is used up); stop and start the engine, positions stay in the store"
+                "the run has no room for further swaps (its spare memory is used up); stop and start "
+                "the engine, positions stay in the store"
             )
         return start

@@ -51,11 +51,13 @@ class Trader:
             raise InputError(f"strategy={strategy.__name__} is a class; pass an instance: {strategy.__name__}()")
         if not isinstance(strategy, Strategy):
             raise InputError(
-                f"strategy={strategy!r} is no ps.Strategy; write a class with generate_signal(self, ctx) and pass an instance"
+                f"strategy={strategy!r} is no ps.Strategy; write a class with generate_signal(self, "
+                "ctx) and pass an instance"
             )
         if strategy.markets != len(symbols):
             raise InputError(
-                f"{type(strategy).__name__} trades {strategy.markets} market(s), {len(symbols)} given: {list(symbols)}; "
+                f"{type(strategy).__name__} trades {strategy.markets} market(s), {len(symbols)} "
+                f"given: {list(symbols)}; "
                 f"set `markets = {len(symbols)}` in the class if that is what it is written for"
             )
         if name is not None and not (isinstance(name, str) and name):

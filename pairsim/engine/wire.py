@@ -11,7 +11,7 @@ import socket
 import struct
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 
 _LENGTH = struct.Struct("<q")
 LIMIT = 1 << 31

@@ -132,10 +132,9 @@ def warm() -> None:
         mem, memory.floats, rows[0, 0], 0, 0, 0, np.zeros((0, 5)), np.zeros((1, INDICATOR_WORDS), np.int64), np.zeros(1)
     )
     memory.close()
-    from pairsim import indicators, strategies
+    from pairsim.indicators import RSI, SMA, HeikinAshi
 
-    assert indicators and strategies
-    for indicator in (indicators.RSI(14), indicators.SMA(10), indicators.HeikinAshi()):
+    for indicator in (RSI(14), SMA(10), HeikinAshi()):
         indicator.step_address()
 
 
@@ -243,7 +242,8 @@ class Worker:
         row = self.rows[t, version.version & 1]
         if code == BAD_MARKET:
             return (
-                f"the signal names a market the trader does not have (it has {int(row[T_MARKETS])}); use market=0 to {int(row[T_MARKETS]) - 1}",
+                f"the signal names a market the trader does not have (it has {int(row[T_MARKETS])}); "
+                f"use market=0 to {int(row[T_MARKETS]) - 1}",
                 "",
             )
         if code <= PROBLEM:

@@ -401,7 +401,7 @@ def run_worker(
                     q += 1
             elif kind == TUNE:
                 apply_control(mem, memf, r, rows, -1, mem[r + 3], mem[r + 4], -1)
-            elif kind == PAUSE or kind == RESUME:
+            elif kind in (PAUSE, RESUME):
                 apply_control(mem, memf, r, rows, -1, -1, 0, 1 if kind == PAUSE else 0)
             elif kind == SWAP:
                 code = CONTROL

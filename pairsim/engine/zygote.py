@@ -3,15 +3,18 @@
 Forked by the host before the host has any thread. It only forks, reaps and reports; it holds no state of the run.
 """
 
+import contextlib
 import gc
+import logging
 import os
 import signal
-import sys
-import traceback
+from typing import Any
 
 from pairsim.channels.memory import Memory
 from pairsim.engine.parentage import die_with_parent, parent_alive
 from pairsim.engine.wire import Wire
+
+log = logging.getLogger("pairsim.zygote")
 
 FORK, EXITED, READY = "fork", "exited", "ready"
 
@@ -38,14 +41,13 @@ def zygote_main(wire: Wire, host: int) -> None:
     wire.send((READY, os.getpid()))
     try:
         while True:
-            ready, _, _ = select.select([wire, read_end], [], [], 0.5)
+            sources: list[Any] = [wire, read_end]
+            ready, _, _ = select.select(sources, [], [], 0.5)
             if not parent_alive(host):
                 return
             if read_end in ready:
-                try:
+                with contextlib.suppress(BlockingIOError):
                     os.read(read_end, 4096)
-                except BlockingIOError:
-                    pass
             _reap(wire)
             for message in wire.poll() if wire in ready else []:
                 _, index = message
@@ -55,7 +57,7 @@ def zygote_main(wire: Wire, host: int) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the host has gone
     except BaseException:
-        print(f"pairsim-zygote: {traceback.format_exc()}", file=sys.stderr, flush=True)
+        log.exception("the zygote ends")
     finally:
         os._exit(0)
 
@@ -84,7 +86,7 @@ def _fork(index: int, memory_fd: int, worker_fd: int, wire: Wire, pipe: tuple[in
     except (EOFError, BrokenPipeError, ConnectionResetError):
         status = 0  # the host has gone, and so do we
     except BaseException:
-        print(f"pairsim-worker-{index}: {traceback.format_exc()}", file=sys.stderr, flush=True)
+        log.exception("worker %d ends", index)
     finally:
         os._exit(status)
 

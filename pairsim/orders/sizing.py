@@ -42,7 +42,10 @@ BAD_AMOUNT, BAD_WEIGHT, BAD_PRICE, TOO_LARGE, BAD_KIND = 2, 3, 4, 5, 6
 PROBLEMS = {
     BAD_AMOUNT: "amount {amount!r} must be a finite number above 0 (target: any finite number)",
     BAD_WEIGHT: "weight {amount!r} must be above 0 and at most 1 (target: from -1 to 1)",
-    BAD_PRICE: "a price (limit {limit!r}, stop {stop!r}, stop_loss {stop_loss!r}, take_profit {take_profit!r}) must be a finite number above 0",
+    BAD_PRICE: (
+        "a price (limit {limit!r}, stop {stop!r}, stop_loss {stop_loss!r}, take_profit "
+        "{take_profit!r}) must be a finite number above 0"
+    ),
     TOO_LARGE: "amount {amount!r} is more than the account can count (int64 units)",
     BAD_KIND: "kind {kind!r} is no signal; return ps.buy, sell, target, close, cancel, hold or None",
 }

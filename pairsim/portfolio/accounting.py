@@ -44,8 +44,8 @@ from pairsim.portfolio.layout import (
 
 # _nrt=False: no kernel allocates, so none counts references; counting cost more than the work (a slice is an atomic
 # increment).
-JIT = dict(cache=True, nogil=True, error_model="numpy", _nrt=False)
-HOT = dict(JIT, forceinline=True)  # small and in the inner loop: a call with a dozen arrays costs more than its body
+JIT = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+HOT = {**JIT, "forceinline": True}  # small and in the inner loop: a call with a dozen arrays costs more than its body
 
 
 @njit(**HOT)
