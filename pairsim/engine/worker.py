@@ -15,6 +15,7 @@ from pairsim.engine.arena import W_CONTROLS, W_FAILURES, W_READY, WORKER_WORDS, 
 from pairsim.engine.evaluation import BAD_MARKET, PROBLEM, RAISED
 from pairsim.engine.layout import (
     A_CLOSES,
+    A_CONTROL,
     A_MARKET,
     A_VERSION,
     ACTIVE,
@@ -219,6 +220,7 @@ class Worker:
                 failed = self._report_failure()
             elif reason == CONTROL:
                 self._swap(index)
+                index += 1
             if not parent_alive(self.zygote):
                 return
             for message in self.wire.poll():
@@ -298,18 +300,19 @@ class Worker:
 
         r = int(record(self.mem, int(self.lay[L_CANDLES]), index))
         t, number = int(self.mem[r] & MARKET_MASK), int(self.mem[r + 3])
+        slot, scratch = self._slot_a(t)
+        if self.mem[slot + A_CONTROL] >= self.mem[r + 1]:
+            return  # R4: met again, and the version it brought may be gone
         while (t, number) not in self.codes:
             self.add(self.wire.receive(10.0))
         old, new = self._version(t), self.codes[t, number]
-        slot, scratch = self._slot_a(t)
-        if old.version != number:
-            c = int(self.mem[slot + A_CLOSES])
-            before, after = self.rows[t, old.version & 1], self.rows[t, number & 1]
-            mind = int(before[T_B]) + (c & 1) * int(before[T_B_WORDS])
-            fresh = int(after[T_B]) + (1 - (c & 1)) * int(after[T_B_WORDS])
-            self._write_swapped(mind, fresh, scratch, old, new, after)
-            self.mem[self.cell + W_CONTROLS] += 1
+        c = int(self.mem[slot + A_CLOSES])
+        before, after = self.rows[t, old.version & 1], self.rows[t, number & 1]
+        mind = int(before[T_B]) + (c & 1) * int(before[T_B_WORDS])
+        fresh = int(after[T_B]) + (1 - (c & 1)) * int(after[T_B_WORDS])
+        self._write_swapped(mind, fresh, scratch, old, new, after)
         apply_control(self.mem, self.memf, r, self.rows, number, -1, 0, -1)
+        self.mem[self.cell + W_CONTROLS] += 1
 
     def _write_swapped(self, mind: int, fresh: int, scratch: int, old: Version, new: Version, row: np.ndarray) -> None:
         markets, outputs = int(row[T_MARKETS]), int(row[T_OUTPUTS])
