@@ -23,9 +23,8 @@ __all__ = ["MAX_CALL_ARGUMENTS", "Words", "address_of", "call", "copy_words", "g
 Words: TypeAlias = NDArray[np.int64]
 """One-dimensional array of int64: all shared memory is seen as words."""
 
-MAX_CALL_ARGUMENTS = (
-    6  # what the x86-64 C calling convention passes in registers, and more than any step or generate takes
-)
+# What the x86-64 C calling convention passes in registers, and as many as any step or generate takes.
+MAX_CALL_ARGUMENTS = 6
 
 INT64 = ir.IntType(64)
 

@@ -30,7 +30,7 @@ from pairsim.channels.native import INT64, Words, as_int64, require_integers, re
 
 __all__ = ["Doorbell", "ring_doorbell", "sleep_ns", "wait_word", "wake_word"]
 
-# Steps of the portable path: a wake-up is late by at most the longest, and an idle side costs about 1 % of a core.
+# Steps of the portable path: a wake-up is late by at most the longest, and an idle side costs 1 to 2 % of a core.
 SHORTEST_SLEEP_NS: Final = 20_000
 LONGEST_SLEEP_NS: Final = 1_000_000
 

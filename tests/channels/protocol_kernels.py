@@ -307,11 +307,8 @@ def store_then_look(mem, side, rounds, fenced, until_ns):
             mem[BOTH_MISSED] += 1
 
 
-LEFT, RIGHT, OVER = (
-    0,
-    8,
-    12,
-)  # words before the ring: of the barrier (on one line, which makes the race tighter), and the end
+# Words before the ring: of the barrier (on one line, which makes the race tighter), and the end.
+LEFT, RIGHT, OVER = 0, 8, 12
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
