@@ -6,7 +6,8 @@ that does not fit its field raises, exactly where plain Python does.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from itertools import count
+from typing import Any, ClassVar, Final
 
 from llvmlite import ir
 from numba import typeof, types
@@ -174,13 +175,14 @@ class SelfType(types.Type):
 
     Parameters
     ----------
-    key : identifies fields, methods and constants together; types with one key are the same type.
     fields : declared parameters and states.
     member : what ``self.<name>`` is when it is no field: a compiled method (a dispatcher), a ``staticmethod`` or
         ``property`` around one, or a constant of the class; raises AttributeError for what cannot be compiled.
     """
 
-    def __init__(self, key: str, fields: Mapping[str, Field[Any]], member: Callable[[str], Any]) -> None:
+    _made: ClassVar = count()
+
+    def __init__(self, fields: Mapping[str, Field[Any]], member: Callable[[str], Any]) -> None:
         self.fields = fields
         self.member = member
         self.offsets: dict[str, int] = {}
@@ -188,7 +190,15 @@ class SelfType(types.Type):
         for name, field in fields.items():
             self.offsets[name] = words
             words += field.words
-        super().__init__(name=f"Self({key})")
+        super().__init__(name=f"Self({next(self._made)})")  # numba takes types of one name for the same
+
+    def forget(self) -> None:
+        """Let go of the user's class once the code is made: numba keeps every type for the life of the process."""
+        self.member = _forgotten
+
+
+def _forgotten(name: str) -> Any:
+    raise AttributeError(name)
 
 
 @register_default(SelfType)

@@ -188,7 +188,7 @@ def _code(strategy: Strategy, layout: Layout, key: str) -> tuple[bytes, str]:
     place = getattr(method, "__code__", None)
     attempt = (key, getattr(place, "co_filename", ""), getattr(place, "co_firstlineno", 0))
     if attempt not in _failed:
-        compiled, reason = _compile(strategy, layout, key)
+        compiled, reason = _compile(strategy, layout)
         if compiled:
             _done[key] = compiled
             object_store.write(key, compiled)
@@ -198,9 +198,9 @@ def _code(strategy: Strategy, layout: Layout, key: str) -> tuple[bytes, str]:
     return b"", _failed[attempt]
 
 
-def _compile(strategy: Strategy, layout: Layout, key: str) -> tuple[bytes, str]:
+def _compile(strategy: Strategy, layout: Layout) -> tuple[bytes, str]:
     try:
-        return object_store.wrap(compile_strategy(strategy, layout, key), _machine()), ""
+        return object_store.wrap(compile_strategy(strategy, layout), _machine()), ""
     except Exception as error:  # the compiler's errors have no common root, and each of them means: run it as it is
         log.debug("not compiled", exc_info=True)
         return b"", explain_fallback(strategy, error)

@@ -96,7 +96,7 @@ def _flags() -> Any:
 
 
 @global_compiler_lock
-def compile_strategy(strategy: Strategy, layout: Layout, key: str) -> bytes:
+def compile_strategy(strategy: Strategy, layout: Layout) -> bytes:
     """Object code of a strategy's ``generate_signal``.
 
     Raises
@@ -113,14 +113,16 @@ def compile_strategy(strategy: Strategy, layout: Layout, key: str) -> bytes:
         known=lambda function: typing_context._lookup_global(function) is not None,
         exchanged=faithful_function,
     )
-    this = SelfType(key, fields_of(strategy), freezer.member(strategy))
+    this = SelfType(fields_of(strategy), freezer.member(strategy))
     method = freezer.function(type(strategy).generate_signal)  # type: ignore[arg-type]
-    compiled = compiler.compile_extra(
-        typing_context, context, method, (this, ContextType(layout)), None, _flags(), {}, pipeline_class=_Pipeline
-    )
-    library = compiled.library
-    library.add_ir_module(_entry_module(context, compiled, layout))
-    return _object_code(library)
+    try:
+        compiled = compiler.compile_extra(
+            typing_context, context, method, (this, ContextType(layout)), None, _flags(), {}, pipeline_class=_Pipeline
+        )
+        compiled.library.add_ir_module(_entry_module(context, compiled, layout))
+        return _object_code(compiled.library)
+    finally:
+        this.forget()
 
 
 def _entry_module(context: Any, compiled: Any, layout: Layout) -> Any:

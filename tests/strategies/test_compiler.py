@@ -241,7 +241,9 @@ def test_a_class_is_compiled_once_in_a_process_and_once_on_a_machine(monkeypatch
     original = compiler.compile_strategy
     monkeypatch.setattr(compiler, "compile_strategy", lambda *args: calls.append(1) or original(*args))
     first = ps.prepare(examples.Peak())
-    assert ps.prepare(examples.Peak(stop=0.5)).object_code == first.object_code
+    with monkeypatch.context() as patch:
+        patch.setattr(object_store, "read", lambda *_: None)  # no disk
+        assert ps.prepare(examples.Peak(stop=0.5)).object_code == first.object_code
     monkeypatch.setattr(compiler, "_done", {})  # as in a fresh process
     assert ps.prepare(examples.Peak()).object_code == first.object_code
     assert len(calls) == 1
@@ -502,6 +504,42 @@ def test_what_fails_in_compiled_code_only_is_explained_as_such() -> None:
     before = runner.record.copy()
     assert runner.step(candle()) == -1
     assert "the range of 64 bits" in code.explain(before, runner.view, runner.values, runner.previous)
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "self.x = None",
+        "self.x = (1.0, 2.0)",
+        "self.x = self.window",
+        "self.x = ctx.close if ctx.volume > 0 else None",
+        "self.n = 1.5",
+        "self.n = ctx.close",
+        "self.n = 9223372036854775807 + self.n + 1",
+        "self.n = np.uint64(2**63 + self.n)",
+        "self.flag = 1",
+        "self.flag = self.n",
+        "self.flag = 0.0",
+        "self.level = 2.0",
+        "self.window = self.window",
+    ],
+)
+def test_a_store_that_does_not_fit_is_an_error_in_both_and_changes_nothing(store: str) -> None:
+    head = """
+class S(ps.Strategy):
+    level: float = ps.param(1.0)
+    x: float = ps.state(0.5)
+    n: int = ps.state(3)
+    flag: bool = ps.state(True)
+    window = ps.state([0.0, 0.0])
+    def generate_signal(self, ctx):
+        """
+    code = ps.prepare(cell(head + store)["S"]())
+    for runner in both(code):
+        before = runner.record.copy()
+        assert runner.step(candle(2.5, volume=0.0)) == -1
+        assert np.array_equal(runner.record, before)
+    assert store in code.explain(before, runner.view, runner.values, runner.previous)
 
 
 def test_bounds_are_checked() -> None:
