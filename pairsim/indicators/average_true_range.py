@@ -50,6 +50,7 @@ def _settle(total):
 
 @njit(**JIT)
 def _batch(high, low, close, period, keep, share, out):
+    """The averages over finite candles; false if one was not."""
     out[:period] = np.nan
     if close.size <= period:
         return True

@@ -54,6 +54,7 @@ def _settle(distance):
 
 @njit(**JIT)
 def _batch(values, fast, slow, signal, fast_keep, slow_keep, signal_keep, out, out_signal, out_histogram):
+    """The three lines of finite values; false if one was not."""
     first = slow + signal - 2
     out[:first] = np.nan
     out_signal[:first] = np.nan

@@ -48,6 +48,7 @@ def _settle(distance):
 
 @njit(**JIT)
 def _batch(values, period, keep, out):
+    """The averages of finite values; false if one was not."""
     out[: period - 1] = np.nan
     if values.size < period:
         return True

@@ -55,6 +55,7 @@ def _smaller(one, other):
 
 @njit(**JIT)
 def _batch(open, high, low, close, out_open, out_high, out_low, out_close):
+    """The averaged candles of finite ones; false if one was not."""
     if open.size == 0:
         return True
     high, low, close = high[: open.size], low[: open.size], close[: open.size]

@@ -136,8 +136,8 @@ class Indicator:
             number = math.nan if isinstance(value, int) and abs(value) > sys.float_info.max else float(value)
         else:
             raise InputError(f"{where} must be {'a whole number' if kind is int else 'a number'}{among}")
-        if not math.isfinite(number):
-            raise InputError(f"{where} must be a finite number{among}")
+        if not math.isfinite(number) or (kind is int and abs(number) >= 1 << 63):
+            raise InputError(f"{where} must be a finite number{among} and fit into 64 bits")
         if not low <= number <= high:
             raise InputError(f"{where} is outside{among.replace(' from', '')}; choose a value inside")
         return number
@@ -248,7 +248,7 @@ class Indicator:
         sizes = {array.size for array in arrays.values()}
         if len(sizes) != 1:
             raise InputError(f"{self!r}: columns of different lengths {sorted(sizes)}; give the same candles in each")
-        filler = next(iter(arrays.values()))  # stands for columns that nobody reads
+        filler = np.full(sizes.pop(), np.nan)  # stands for columns that nobody reads
         out = np.empty((len(self.fields), filler.size)).T  # each output contiguous
         self.batch_into([arrays.get(name, filler) for name in COLUMNS], out)
         return out

@@ -71,10 +71,9 @@ class OwnStep:
                 "or step(self, state, candle, past) with a lookback"
             )
         self.owner, self.method, self.with_past = owner, method, taken == 4
-        self.parameters = np.dtype(
-            [("_lookback", "i8"), ("_places", "i8")] + [(k, _WORD[v]) for k, v in parameters.items()]
-        )
-        self.kinds = parameters
+        self.kinds = {name: kind for name, kind in parameters.items() if kind in _WORD}  # texts are for Python only
+        own = [("_lookback", "i8"), ("_places", "i8")]
+        self.parameters = np.dtype(own + [(name, _WORD[kind]) for name, kind in self.kinds.items()])
         self.first_state = _checked_state(owner)
         self.state = np.dtype([(name, _WORD[type(value)]) for name, value in self.first_state.items()] or [("_", "f8")])
         self._entry: Any = None
@@ -220,15 +219,22 @@ def _checked_state(owner: Any) -> dict[str, Any]:
 def _compilable(function: python_types.FunctionType, done: dict[Any, Any]) -> Any:
     """The function compiled by numba, and the plain functions that it calls, and theirs."""
     if function not in done:
-        scope = dict(function.__globals__)
-        copy = python_types.FunctionType(
-            function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
-        )
+        scope, cells = dict(function.__globals__), tuple(python_types.CellType() for _ in function.__closure__ or ())
+        copy = python_types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, cells)
         done[function] = njit(boundscheck=True, error_model="python")(copy)
         for name in function.__code__.co_names:
-            if isinstance(scope.get(name), python_types.FunctionType):
-                scope[name] = _compilable(scope[name], done)
+            if name in scope:
+                scope[name] = _called(scope[name], done)
+        for new, old in zip(cells, function.__closure__ or (), strict=True):
+            new.cell_contents = _called(old.cell_contents, done)
     return done[function]
+
+
+def _called(value: Any, done: dict[Any, Any]) -> Any:
+    """A plain function of the user's compiled; anything else as it is, numba's and numpy's functions among them."""
+    if not isinstance(value, python_types.FunctionType) or value.__module__.split(".")[0] in ("numba", "numpy"):
+        return value
+    return _compilable(value, done)
 
 
 def _entry_source(kinds: dict[str, type], outputs: int, with_past: bool) -> str:

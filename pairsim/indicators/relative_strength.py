@@ -54,6 +54,7 @@ def _settle(total):
 
 @njit(**JIT)
 def _batch(values, period, keep, out):
+    """The indices of finite values; false if one was not."""
     out[:period] = np.nan
     if values.size <= period:
         return True

@@ -141,7 +141,8 @@ def _flatten(values, start, stop, period, state, average, variance):
 
 
 @njit(**JIT)
-def _batch_deviation(values, period, block, out):
+def _batch_single(values, period, block, score, out):
+    """The scores, or the deviations, of finite values; false if one was not."""
     out[: period - 1] = np.nan
     state, average, variance = _start(), np.empty(block), np.empty(block)
     start, middle = 0, 0
@@ -150,9 +151,14 @@ def _batch_deviation(values, period, block, out):
         if not _block(values, start, min(middle, values.size), stop, period, state, average, variance):
             return False
         first = max(start, period - 1)
-        after, spread = out[first:stop], variance[first - start :]
-        for i in range(after.size):
-            after[i] = math.sqrt(spread[i])
+        after, newest = out[first:stop], values[first:stop]
+        mean, spread = average[first - start :], variance[first - start :]
+        if score:
+            for i in range(after.size):
+                after[i] = _score(newest[i], mean[i], spread[i])
+        else:
+            for i in range(after.size):
+                after[i] = math.sqrt(spread[i])
         start, middle = stop, stop + block - period
     return True
 
@@ -174,24 +180,6 @@ def _batch_bands(values, period, block, deviations, out_upper, out_middle, out_l
         for i in range(upper.size):
             reach = deviations * math.sqrt(spread[i])
             upper[i], center[i], lower[i] = mean[i] + reach, mean[i], mean[i] - reach
-        start, middle = stop, stop + block - period
-    return True
-
-
-@njit(**JIT)
-def _batch_score(values, period, block, out):
-    out[: period - 1] = np.nan
-    state, average, variance = _start(), np.empty(block), np.empty(block)
-    start, middle = 0, 0
-    while start < values.size:
-        stop = min(middle + period, values.size)
-        if not _block(values, start, min(middle, values.size), stop, period, state, average, variance):
-            return False
-        first = max(start, period - 1)
-        after, newest = out[first:stop], values[first:stop]
-        mean, spread = average[first - start :], variance[first - start :]
-        for i in range(after.size):
-            after[i] = _score(newest[i], mean[i], spread[i])
         start, middle = stop, stop + block - period
     return True
 
@@ -282,6 +270,10 @@ class _Rolling(BuiltIn):
     def window_words(self) -> int:
         return places(self.period)
 
+    def _single(self, values: FloatArray, score: bool, outputs: Sequence[FloatArray]) -> bool:
+        kernel = compiled(_batch_single, outputs, INPUT, types.int64, types.int64, types.boolean)
+        return kernel(values, self.period, self._block, score, outputs[0])
+
 
 class StdDev(_Rolling):
     """Standard deviation (ddof 0) of the last `period` values; defined from candle ``period - 1`` on."""
@@ -291,8 +283,7 @@ class StdDev(_Rolling):
     _step: ClassVar = staticmethod(_step_deviation)
 
     def _batch(self, inputs: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> bool:
-        kernel = compiled(_batch_deviation, outputs, INPUT, types.int64, types.int64)
-        return kernel(inputs[0], self.period, self._block, outputs[0])
+        return self._single(inputs[0], False, outputs)
 
 
 class ZScore(_Rolling):
@@ -306,8 +297,7 @@ class ZScore(_Rolling):
     _step: ClassVar = staticmethod(_step_score)
 
     def _batch(self, inputs: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> bool:
-        kernel = compiled(_batch_score, outputs, INPUT, types.int64, types.int64)
-        return kernel(inputs[0], self.period, self._block, outputs[0])
+        return self._single(inputs[0], True, outputs)
 
 
 class Bollinger(_Rolling):

@@ -79,6 +79,7 @@ def _finish_five(first, second, third, fourth, fifth, sign, out):
 
 @njit(**JIT)
 def _batch(values, period, flip, out):
+    """The largest (or smallest) of finite values; false if one was not."""
     # Each loop is a function of its own: with its arrays as arguments numba makes vector instructions of it.
     out[: period - 1] = np.nan
     sign = -1.0 if flip else 1.0

@@ -37,18 +37,15 @@ def _average(anchor, total, share):
 
 @njit(**JIT)
 def _batch(values, period, block, out):
+    """The averages of finite values; false if one was not."""
     out[: period - 1] = np.nan
     if values.size < period:
         return True
     share = 1.0 / period
     total, anchor = np.nan, 0.0
-    start, middle = period - block, 0  # of a block before the first, of which only the last period is there
+    start, middle = 0, 0  # the first block is only the part of one that is summed up afresh
     while True:
-        entering, leaving, after = (
-            values[max(start, 0) : middle],
-            values[max(start - period, 0) :],
-            out[max(start, 0) :],
-        )
+        entering, leaving, after = values[start:middle], values[max(start - period, 0) :], out[start:]
         for i in range(entering.size):
             total = _slide(total, entering[i], leaving[i])
             after[i] = _average(anchor, total, share)
