@@ -15,7 +15,7 @@ from pairsim.errors import StrategyError
 from pairsim.indicators import Indicator
 from pairsim.strategies import object_store
 from pairsim.strategies.context import Layout, layout_of
-from pairsim.strategies.fingerprint import fingerprint, frozen_globals
+from pairsim.strategies.fingerprint import fingerprint
 from pairsim.strategies.machine_code import compile_strategy, cpu_identity, load_object
 from pairsim.strategies.plain import PlainTwin
 from pairsim.strategies.reason import explain_fallback
@@ -42,7 +42,7 @@ class StrategyCode:
     reason : why not, such as ``plain Python: line 12 builds a set``; empty when compiled.
     key : hash of all that the code depends on.
     object_code : machine code in the format of `load`; empty when not compiled.
-    frozen : globals that the machine code has frozen, by name.
+    frozen : globals that the machine code has frozen, by name; not sent to other processes.
     """
 
     strategy: Strategy
@@ -92,7 +92,7 @@ class StrategyCode:
         return found or (_ONLY_COMPILED if self.compiled else "")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_twin": []}
+        return {**self.__dict__, "_twin": [], "frozen": {}}  # globals of this process; they may not travel
 
 
 def prepare(strategy: Strategy) -> StrategyCode:
@@ -112,7 +112,7 @@ def prepare(strategy: Strategy) -> StrategyCode:
     indicators = _indicators(strategy, owner)
     layout = layout_of(owner, indicators, type(strategy).markets)
     record = _record_dtype(strategy)
-    key = fingerprint(strategy, layout, _machine())
+    key, frozen = fingerprint(strategy, layout, _machine())
     code, reason = _code(strategy, layout, key)
     note_reason(type(strategy), reason)
     return StrategyCode(
@@ -126,7 +126,7 @@ def prepare(strategy: Strategy) -> StrategyCode:
         reason=reason,
         key=key,
         object_code=code,
-        frozen=frozen_globals(strategy),
+        frozen=frozen,
         layout=layout,
     )
 

@@ -23,30 +23,30 @@ from pairsim.strategies.freezing import is_foreign
 from pairsim.strategies.refusals import code_objects, global_names
 from pairsim.strategies.strategy import Strategy, fields_of
 
-__all__ = ["fingerprint", "frozen_globals"]
+__all__ = ["fingerprint"]
 
 _MISSING = object()
 
 
-def fingerprint(strategy: Strategy, layout: Layout, machine: str) -> str:
-    """Hexadecimal key of the code of a strategy; ``machine`` names the CPU."""
+def fingerprint(strategy: Strategy, layout: Layout, machine: str) -> tuple[str, dict[str, Any]]:
+    """Key of the code of a strategy, and the globals that it freezes.
+
+    Parameters
+    ----------
+    machine : names the CPU.
+
+    Returns
+    -------
+    key : hexadecimal.
+    frozen : values by name, of the method, its helpers and its methods; comparing two of these names what has changed.
+    """
     walk = _Walk(strategy)
     walk.add(_own_sources(), __version__, numba.__version__, np.__version__, machine)
     walk.add(layout.indicators, layout.markets)
     walk.add(tuple((f.name, f.kind.__name__, f.length, f.is_param) for f in fields_of(strategy).values()))
     walk.add(tuple(sorted(set(strategy.__dict__) - set(fields_of(strategy)))))
     walk.method(type(strategy).generate_signal)
-    return walk.digest.hexdigest()
-
-
-def frozen_globals(strategy: Strategy) -> dict[str, Any]:
-    """Values of the globals that compiled code has frozen, by name: those of the method, its helpers and its methods.
-
-    Comparing two such dicts tells the user which of them has changed since the strategy was compiled.
-    """
-    walk = _Walk(strategy)
-    walk.method(type(strategy).generate_signal)
-    return walk.frozen
+    return walk.digest.hexdigest(), walk.frozen
 
 
 @cache

@@ -25,7 +25,7 @@ from pairsim.strategies.compiled_signal import SIGNAL_TYPE
 from pairsim.strategies.compiled_types import ContextType, SelfType, context_value, stored_type
 from pairsim.strategies.context import Layout
 from pairsim.strategies.freezing import Freezer
-from pairsim.strategies.refusals import NotCompilable
+from pairsim.strategies.refusals import NotCompilable, refuse_unfaithful
 from pairsim.strategies.signal import HOLD, MAX_SIGNALS, SIGNAL_WORDS
 from pairsim.strategies.strategy import Strategy, fields_of
 
@@ -104,6 +104,9 @@ def compile_strategy(strategy: Strategy, layout: Layout) -> bytes:
     Exception
         Whatever numba and LLVM raise for what they cannot compile; the caller falls back to plain Python.
     """
+    method: Any = type(strategy).generate_signal
+    if isinstance(method, python_types.FunctionType):
+        refuse_unfaithful(method.__code__, method.__globals__)  # before numba wakes up, which takes 0.15 s
     target = registry.cpu_target
     typing_context, context = target.typing_context, target.target_context
     typing_context.refresh()
@@ -114,10 +117,10 @@ def compile_strategy(strategy: Strategy, layout: Layout) -> bytes:
         exchanged=faithful_function,
     )
     this = SelfType(fields_of(strategy), freezer.member(strategy))
-    method = freezer.function(type(strategy).generate_signal)  # type: ignore[arg-type]
+    frozen = freezer.function(method)
     try:
         compiled = compiler.compile_extra(
-            typing_context, context, method, (this, ContextType(layout)), None, _flags(), {}, pipeline_class=_Pipeline
+            typing_context, context, frozen, (this, ContextType(layout)), None, _flags(), {}, pipeline_class=_Pipeline
         )
         compiled.library.add_ir_module(_entry_module(context, compiled, layout))
         return _object_code(compiled.library)
@@ -187,7 +190,7 @@ def _object_code(library: Any) -> bytes:
             function.linkage = "internal"
     for variable in module.global_variables:
         if variable.name.startswith("numba.dynamic.globals"):
-            raise NotCompilable("refers to an object of this process")
+            raise NotCompilable("refers to an object of this process, such as an array of more than 1 MB")
     for options in ({"cost": "cheap", "slp_vectorize": False}, {}):
         passes, builder = codegen._module_pass_manager(**options)
         passes.run(module, builder)

@@ -417,6 +417,18 @@ def test_a_fallback_names_line_and_reason(body: str) -> None:
     assert code.reason == f"plain Python: {where}"
 
 
+def test_a_global_array_too_large_to_freeze_means_plain_python() -> None:
+    cls = method("return ps.buy(TABLE[ctx.index])", TABLE=np.ones(200_000))
+    reason = ps.prepare(cls()).reason
+    assert reason.endswith("refers to an object of this process, such as an array of more than 1 MB")
+
+
+def test_code_travels_without_the_globals_of_this_process() -> None:
+    code = ps.prepare(method("return ps.buy(LEVEL)", LEVEL=2.0)())
+    assert code.frozen == {"LEVEL": 2.0}
+    assert cloudpickle.loads(cloudpickle.dumps(code)).frozen == {}
+
+
 def test_the_reason_stands_in_the_reprs_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     cls = method("x = {1, 2}")
     assert repr(cls()) == "S()"
