@@ -20,6 +20,7 @@ from pairsim.engine.layout import (
     T_COMMIT,
 )
 from pairsim.engine.status import Health
+from pairsim.engine.trader import Trader
 from pairsim.errors import InputError
 from pairsim.strategies.compiler import StrategyCode, prepare
 from pairsim.strategies.strategy import Strategy, retuned
@@ -115,7 +116,8 @@ class TraderHandle:
         )  # fmt: skip
 
     def __repr__(self) -> str:
-        return f"{self._engine._traders[self._index]!r}: {self.health}"
+        given = self._engine._traders[self._index]
+        return f"{Trader(given.markets, self.strategy, every=given.every_ns, name=given.name)!r}: {self.health}"
 
     def _repr_html_(self) -> str:
         return display.trader_html(self)

@@ -26,6 +26,7 @@ from pairsim.engine.arena import (
     BOARD_NUMBER,
     BOARD_WORDS,
     H_FEED_TIME,
+    H_OPEN,
     H_STATE,
     H_TRADING,
     init_arena,
@@ -499,7 +500,7 @@ class Host:
         self.orders.call(lambda: self.orders.end_all(Status.CANCELED, matching.STOPPED)).result(10)
         count = self.orders.call(self.orders.flatten).result(10)
         deadline = clock.monotonic_ns() + int(timeout * 1e9)
-        while count and self.orders.live and clock.monotonic_ns() < deadline:
+        while count and self.mem[H_OPEN] > 0 and clock.monotonic_ns() < deadline:
             time.sleep(0.01)
 
 

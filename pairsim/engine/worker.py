@@ -66,6 +66,7 @@ from pairsim.engine.worker_loop import (
 from pairsim.market.candle import MARKET_MASK
 from pairsim.orders import sizing
 from pairsim.strategies.compiler import StrategyCode
+from pairsim.strategies.strategy import fields_of
 
 BUDGET_NS = 100_000_000  # the loop returns this often: messages, a parent that has gone
 SCRATCH_WORDS = 64
@@ -333,17 +334,18 @@ class Worker:
 
 def carried_record(old: Version, new: Version, words: np.ndarray) -> np.ndarray:
     """The new version's first record, with the old one's states of the same name and type."""
-    before = np.frombuffer(words.tobytes(), old.code.record)
-    after = np.frombuffer(new.code.initial_record().tobytes(), new.code.record).copy()
-    from pairsim.strategies.strategy import fields_of
-
+    record = new.code.initial_record()
     declared, was = fields_of(new.code.strategy), fields_of(old.code.strategy)
     for name, field in declared.items():
-        if (
-            not field.is_param
-            and name in was
-            and not was[name].is_param
-            and old.code.record[name] == new.code.record[name]
-        ):
-            after[name] = before[name]
-    return np.frombuffer(after.tobytes(), np.int64)
+        before = was.get(name)
+        if field.is_param or before is None or before.is_param:
+            continue
+        if (before.kind, before.length) == (field.kind, field.length):
+            to, come_from = _word_of(new.code, name), _word_of(old.code, name)
+            record[to : to + field.words] = words[come_from : come_from + field.words]
+    return record
+
+
+def _word_of(code: StrategyCode, name: str) -> int:
+    assert code.record.fields is not None
+    return int(code.record.fields[name][1]) // 8
