@@ -188,6 +188,9 @@ class Engine:
         if self._state is RunState.CREATED or self._process is None:
             self._state = RunState.STOPPED
             return self
+        if self.status.state is RunState.STARTING:
+            self._abandon()
+            return self
         if self._process.poll() is None and self._last is None:
             with contextlib.suppress(EngineDied):
                 self._wait_started()
@@ -200,6 +203,14 @@ class Engine:
         if self._wire is not None:
             self._wire.close()
         return self
+
+    def _abandon(self) -> None:
+        """Stop a run that has not begun: nothing has traded, and a host that compiles would not answer for long."""
+        assert self._process is not None and self._wire is not None
+        self._process.kill()  # what it started ends with it
+        self._process.wait()
+        self._wire.close()
+        self._state, self._error = RunState.STOPPED, "stopped before it ran: it has no orders"
 
     def wait(self, seconds: float | None = None) -> RunState:
         """Wait until the run is running, however long compiling takes; then ``seconds``, or until it finished or
@@ -239,7 +250,7 @@ class Engine:
     def status(self) -> Status:
         """State, trading and the main counters, from shared memory."""
         mem = self._mem
-        if mem is None:
+        if mem is None or self._state is RunState.STOPPED:  # stopped by us before it ran
             return Status(self._state, Trading.ACTIVE, 0, 0, 0, 0, 0, self._error)
         state = STATES[int(mem[H_STATE])]
         error = self._error or self._fault

@@ -202,7 +202,7 @@ class Host:
         """Load the kernels of this process while the workers begin."""
         from pairsim.engine import warming
 
-        warming.warm_host()
+        warming.warm_host(self.spec.feed)
 
     # -- the gate ----------------------------------------------------------------------------------------------------
 

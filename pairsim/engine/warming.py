@@ -8,14 +8,18 @@ from pairsim.channels.ring import arm_consumer, init_ring, ring_words
 from pairsim.engine.booking import NO_ROWS, begin_orders, book_rows, mark_slice, store_and_wake, take
 from pairsim.engine.dispatch import F_BROKER, F_CAPACITY, FEED_WORDS, await_drained, dispatch, push_record, send_slice
 from pairsim.engine.gate import GATE_WORDS, await_word, raise_barrier, run_gate
+from pairsim.feeds.feed import Feed
+from pairsim.feeds.random import RandomFeed
 from pairsim.market.instrument import Instrument
 from pairsim.orders.order import DECISION_WORDS
 from pairsim.portfolio.accounting import notional_of, pair_cell
 from pairsim.portfolio.layout import init_portfolio, portfolio_words
 
 
-def warm_host() -> None:
+def warm_host(feed: Feed) -> None:
     """Call each kernel once on a small arena of its own."""
+    if type(feed) is RandomFeed:  # its own look-alike: what a user's feed does when asked is not ours to begin
+        RandomFeed(feed.interval, start=0).history(("A/B",), None, 1)
     candles, decisions = ring_words(8, 8), ring_words(8, DECISION_WORDS)
     portfolio = 256 + candles + decisions
     memory = Memory.create(portfolio + portfolio_words(1, 1) + 64)
