@@ -158,6 +158,40 @@ def size_signals(row, state, statef, b, memf, mem, base, count, out, outf, view,
     return orders
 
 
+@njit(**JIT)
+def decide(
+    trader, n, row, state, statef, b, count, time, mem, memf, base, out, outf, view, viewf, decision, decisionf
+):  # fmt: skip
+    """Write the decision that follows from ``count`` signals in ``out``; ``view`` and snapshot are what they rest on.
+
+    Returns what `evaluate` returns. Apart from it, so that a backtest can pass over candles on which nothing is wanted.
+    """
+    orders = size_signals(
+        row, state, statef, b, memf, mem, base, min(count, MAX_SIGNALS), out, outf, view, viewf, decision, decisionf
+    )
+    if orders <= 0:
+        return orders
+    state[b + B_NUMBER] += 1
+    number = state[b + B_NUMBER]
+    decision[D_TRADER], decision[D_N], decision[D_NUMBER], decision[D_TIME], decision[D_ORDERS] = (
+        trader,
+        n,
+        number,
+        time,
+        orders,
+    )
+    for j in range(orders):
+        order = D_ORDER + j * ORDER_WORDS
+        if decision[order + O_TYPE] == MARKET and decision[order + O_SIDE] != 0:
+            for k in range(row[T_MARKETS]):
+                if row[T_PAIR + k] == decision[order + O_PAIR]:
+                    cell = base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS
+                    quantity = decision[order + O_QUANTITY] / memf[cell + M_BASE_SCALE]
+                    statef[b + B_PENDING + k] += decision[order + O_SIDE] * quantity
+                    state[b + B_PENDING_NUMBER + k] = number
+    return orders
+
+
 @njit(**HOT)
 def evaluate(
     trader,
@@ -194,27 +228,6 @@ def evaluate(
     count = call(address, p_self, address_of(view, 0), p_values, p_previous, address_of(out, 0))
     if count <= 0:
         return count
-    orders = size_signals(
-        row, state, statef, b, memf, mem, base, min(count, MAX_SIGNALS), out, outf, view, viewf, decision, decisionf
+    return decide(
+        trader, n, row, state, statef, b, count, time, mem, memf, base, out, outf, view, viewf, decision, decisionf
     )
-    if orders <= 0:
-        return orders
-    state[b + B_NUMBER] += 1
-    number = state[b + B_NUMBER]
-    decision[D_TRADER], decision[D_N], decision[D_NUMBER], decision[D_TIME], decision[D_ORDERS] = (
-        trader,
-        n,
-        number,
-        time,
-        orders,
-    )
-    for j in range(orders):
-        order = D_ORDER + j * ORDER_WORDS
-        if decision[order + O_TYPE] == MARKET and decision[order + O_SIDE] != 0:
-            for k in range(row[T_MARKETS]):
-                if row[T_PAIR + k] == decision[order + O_PAIR]:
-                    cell = base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS
-                    quantity = decision[order + O_QUANTITY] / memf[cell + M_BASE_SCALE]
-                    statef[b + B_PENDING + k] += decision[order + O_SIDE] * quantity
-                    state[b + B_PENDING_NUMBER + k] = number
-    return orders
