@@ -224,10 +224,7 @@ class Engine:
         """
         if self._state is RunState.CREATED:
             raise EngineError("the engine was not started; call start() first")
-        self._wait_started()
-        while self.status.state is RunState.STARTING:
-            time.sleep(0.005)
-        self._wait_started()
+        self._wait_running()
         deadline = None if seconds is None else clock.monotonic_ns() + int(seconds * 1e9)
         while (state := self.status.state) in (RunState.RUNNING, RunState.PAUSED):
             left = 0.02 if deadline is None else (deadline - clock.monotonic_ns()) / 1e9
@@ -288,7 +285,12 @@ class Engine:
     def metrics(self) -> Metrics:
         """Candles, channels and latencies."""
         told = self._last
-        if told is None and self._mem is not None and not self._died():
+        if (
+            told is None
+            and self._state is not RunState.CREATED
+            and self.status.state is not RunState.STARTING
+            and not self._died()
+        ):
             told = self._ask("metrics")
         return measure(self._mem, self._arena, self._rows, told)
 
@@ -341,12 +343,19 @@ class Engine:
         if self._mem is None or self._error:
             raise _error_of(self._error or self._death())
 
+    def _wait_running(self) -> None:
+        """Wait until the host answers, however long it compiles."""
+        self._wait_started()
+        while self.status.state is RunState.STARTING:
+            time.sleep(0.005)
+        self._wait_started()
+
     def _ask(self, name: str, *arguments: Any) -> Any:
         if self._state is RunState.CREATED:
             raise EngineError(f"{name} needs a running engine; call start() first")
         if self._last is not None:
             raise EngineError(f"{name} needs a running engine; this one is {self.status.state}")
-        self._wait_started()
+        self._wait_running()
         assert self._wire is not None
         with self._lock:
             self._number += 1
