@@ -26,6 +26,13 @@ def test_checksummed_records_arrive_whole_and_in_order(two_processes, copying):
     stream_and_check(two_processes, capacity=8192, width=8, records=RECORDS, copying=copying)
 
 
+@pytest.mark.parametrize("copying", [False, True], ids=["zero copy", "copying"])
+@pytest.mark.parametrize("capacity", [1, 16])
+def test_a_side_at_the_heels_of_the_other_sees_only_whole_records(two_processes, capacity, copying):
+    records = RECORDS // (400 if PORTABLE else 40)
+    stream_and_check(two_processes, capacity=capacity, width=16, records=records, copying=copying, spins=2_000)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("copying", [False, True], ids=["zero copy", "copying"])
 def test_twenty_million_checksummed_records_arrive_whole_and_in_order(two_processes, copying):

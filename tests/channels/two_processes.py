@@ -73,10 +73,14 @@ def block(*rings: tuple[int, int]) -> tuple[Memory, list[int]]:
     return memory, bases
 
 
-def stream(capacity: int, width: int, records: int, copying: bool, seed: int) -> dict:
-    """Checksummed records from one process to the other; both sides sleep, wake and change pace at random."""
+def stream(capacity: int, width: int, records: int, copying: bool, seed: int, spins: int = 0) -> dict:
+    """Checksummed records from one process to the other; both sides sleep, wake and change pace at random.
+
+    With `spins` they hardly sleep, each on its own core, and one is always at the other's heels.
+    """
     memory, (base,) = block((capacity, width))
     mem = memory.words
+    init_ring(mem, base, capacity, width, spins=spins)
     produce, consume = (kernels.push_all, kernels.pop_all) if copying else (kernels.produce, kernels.consume)
     produce(mem, base, 0, seed, LONG_NS)  # compile before the fork
     consume(mem, base, 0, seed, LONG_NS)
@@ -84,7 +88,7 @@ def stream(capacity: int, width: int, records: int, copying: bool, seed: int) ->
     def other() -> None:
         mem[0] = produce(mem, base, records, seed, LONG_NS)
 
-    with other_process(other):
+    with other_process(other, apart=spins > 0):
         bad, lost = consume(mem, base, records, seed + 1, LONG_NS)
     return {"bad": bad, "lost": lost + int(mem[0]), **ring_stats(mem, base)}
 
