@@ -157,10 +157,11 @@ def _param_property(field: Field[Any]) -> property:
 
 
 def _state_property(field: Field[Any]) -> property:
-    word = f"_word_{field.name}"
+    word, kind, low, high = f"_word_{field.name}", field.kind, -(2**63), 2**63 - 1
 
-    def store(strategy: Any, value: object) -> None:
-        setattr(strategy, word, stored(field, value))
+    def store(strategy: Any, value: Any) -> None:
+        usual = type(value) is kind and low <= value <= high  # the full rule costs 0.3 us
+        setattr(strategy, word, value if usual else stored(field, value))
 
     return property(_reader(field), store)
 
