@@ -27,7 +27,7 @@ from pairsim.strategies.context import (
     Position,
     indicator_type,
 )
-from pairsim.strategies.strategy import Field
+from pairsim.strategies.declaration import Field
 
 __all__ = ["ContextType", "SelfType"]
 

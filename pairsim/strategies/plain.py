@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from pairsim.errors import StrategyError
 from pairsim.strategies.context import Layout
+from pairsim.strategies.declaration import ARRAY_STORE, PARAM_STORE, Field, stored
 from pairsim.strategies.plain_entry import PlainEntry
 from pairsim.strategies.signal import MAX_SIGNALS, SIGNAL_WORDS, check_signals
-from pairsim.strategies.strategy import ARRAY_STORE, PARAM_STORE, Field, Strategy, fields_of, laid_over_record, stored
+from pairsim.strategies.strategy import Strategy, fields_of, laid_over_record
 
 __all__ = ["PlainTwin"]
 

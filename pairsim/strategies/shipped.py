@@ -6,8 +6,9 @@ Rule: nothing here that a user's class could not do; an average is "above" anoth
 from typing import Any
 
 from pairsim import indicators
+from pairsim.strategies.declaration import param
 from pairsim.strategies.signal import buy, close
-from pairsim.strategies.strategy import Returned, Strategy, param
+from pairsim.strategies.strategy import Returned, Strategy
 
 __all__ = ["RSI", "HeikinAshiMomentum", "Simple"]
 
