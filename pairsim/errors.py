@@ -1,6 +1,7 @@
 """Every error pairsim raises, in one tree: few classes, each of which somebody would catch.
 
-A message gives the value, the limit and the next step. A refusal of an order is a value (a status with a reason), not an exception.
+A message gives the value, the limit and the next step. A refusal of an order is a value (a status with a reason), not
+an exception.
 """
 
 
