@@ -33,7 +33,7 @@ from pairsim.engine.plan import make_plan
 from pairsim.engine.snapshot import Portfolio, read_portfolio
 from pairsim.engine.status import STATES, TRADINGS, RunState, Status, Trading
 from pairsim.engine.trader import Trader
-from pairsim.engine.wire import Wire, wire_pair
+from pairsim.engine.wire import Wire, packed, wire_pair
 from pairsim.errors import EngineDied, EngineError, InputError, PairsimError, StoreError
 from pairsim.feeds.feed import Feed, check_markets, interval_of, speed_of
 from pairsim.market.instrument import Instrument
@@ -135,6 +135,7 @@ class Engine:
         self._last: dict[str, Any] | None = None
         self._answers: dict[int, Any] = {}
         self._number = 0
+        self._silent = False  # the listener has heard the last of the host
         self._lock = threading.Lock()
         self._news = threading.Condition()
         self._finalizer: weakref.finalize[Any, Engine] | None = None
@@ -150,10 +151,15 @@ class Engine:
             raise EngineError(
                 "live engines need Linux or macOS; on Windows run Python inside WSL2 (backtests run here)"
             )
+        if self._store is not None:
+            _check_store(self._store.absolute())
         folder = _run_folder()
         self._path = (self._store or folder / "journal.db").absolute()
-        if self._store is not None:
-            _check_store(self._path)
+        try:
+            spec = packed(self._spec())
+        except Exception as error:  # whatever a user's object raises when it is pickled
+            shutil.rmtree(folder, ignore_errors=True)
+            raise InputError(_unsendable(self._traders, self._feed, self._broker, error)) from error
         ours, theirs = wire_pair()
         log = folder / "host.log"
         with log.open("wb") as output:
@@ -168,16 +174,19 @@ class Engine:
         self._wire = ours
         self._state = RunState.STARTING
         self._finalizer = weakref.finalize(self, _release, ours, self._process, folder)
-        spec = Spec(
+        with contextlib.suppress(OSError):  # it died at once: the listener will find out
+            ours.send_packed(spec)
+        threading.Thread(target=_listen, args=(weakref.ref(self), ours), name="pairsim-handle", daemon=True).start()
+        return self
+
+    def _spec(self) -> Spec:
+        return Spec(
             self._traders, tuple(self._codes), self._feed, self._broker, self._cash, self._instruments, self._workers,
             str(self._path), self._sizes,
             {"traders": [repr(t) for t in self._traders], "feed": repr(self._feed), "broker": repr(self._broker),
             "cash": self._cash,
              "pin": self._pin},
         )  # fmt: skip
-        ours.send(spec)
-        threading.Thread(target=_listen, args=(weakref.ref(self), ours), name="pairsim-handle", daemon=True).start()
-        return self
 
     def stop(self, *, flatten: bool = False) -> Self:
         """End the run in order: stop the feed, drain, expire working orders, settle; positions are kept unless
@@ -191,9 +200,8 @@ class Engine:
         if self.status.state is RunState.STARTING:
             self._abandon()
             return self
-        if self._process.poll() is None and self._last is None:
+        if self._process.poll() is None and self._last is None and not self._error:
             with contextlib.suppress(EngineDied):
-                self._wait_started()
                 self._last = self._ask("stop", flatten)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
@@ -291,7 +299,8 @@ class Engine:
             and self.status.state is not RunState.STARTING
             and not self._died()
         ):
-            told = self._ask("metrics")
+            with contextlib.suppress(EngineDied):
+                told = self._ask("metrics")
         return measure(self._mem, self._arena, self._rows, told)
 
     @property
@@ -339,7 +348,7 @@ class Engine:
 
     def _wait_started(self) -> None:
         with self._news:
-            self._news.wait_for(lambda: self._mem is not None or self._error != "" or self._died(), None)
+            self._news.wait_for(lambda: self._mem is not None or self._error != "" or self._silent, None)
         if self._mem is None or self._error:
             raise _error_of(self._error or self._death())
 
@@ -365,7 +374,7 @@ class Engine:
             except OSError:
                 raise EngineDied(self._death()) from None
         with self._news:
-            if not self._news.wait_for(lambda: number in self._answers or self._died(), ANSWER_SECONDS):
+            if not self._news.wait_for(lambda: number in self._answers or self._silent, ANSWER_SECONDS):
                 raise EngineError(
                     f"the host did not answer {name!r} within {ANSWER_SECONDS:g} s; its log is {self._log}"
                 )
@@ -428,6 +437,7 @@ def _listen(handle: "weakref.ref[Engine]", wire: Wire) -> None:
                 if engine._process is not None:
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         engine._process.wait(2)
+                engine._silent = True
                 engine._news.notify_all()
                 return
             if message[0] == "started":
@@ -446,6 +456,24 @@ def _listen(handle: "weakref.ref[Engine]", wire: Wire) -> None:
                 engine._answers[message[0]] = message[1:]
             engine._news.notify_all()
         del engine
+
+
+def _unsendable(traders: Sequence[Trader], feed: Feed, broker: Broker | SimBroker, error: Exception) -> str:
+    """Which of the user's objects cannot go to the host, and what to do about it."""
+    parts: list[tuple[str, object]] = [
+        *((f"trader {t.name!r}", t) for t in traders),
+        ("feed", feed),
+        ("broker", broker),
+    ]
+    for name, part in parts:
+        try:
+            packed(part)
+        except Exception:
+            return (
+                f"the {name} cannot be sent to the process that runs it ({error}); "
+                f"open files, locks and connections where they are used, not before start()"
+            )
+    return f"the engine cannot be sent to the process that runs it: {error}"
 
 
 def _error_of(text: str) -> PairsimError:

@@ -31,8 +31,10 @@ class Wire:
 
     def send(self, message: Any, fds: tuple[int, ...] = ()) -> None:
         """Send one message, with file descriptors where given."""
-        body = cloudpickle.dumps(message)
-        data = _LENGTH.pack(len(body)) + body
+        self.send_packed(packed(message), fds)
+
+    def send_packed(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
+        """Send what `packed` made."""
         if fds:
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
             sent = self.sock.sendmsg([data], ancillary)
@@ -98,6 +100,12 @@ class Wire:
         message = pickle.loads(memoryview(self._buffer)[_LENGTH.size : end])
         del self._buffer[:end]
         return message
+
+
+def packed(message: Any) -> bytes:
+    """A message as it goes over a wire."""
+    body = cloudpickle.dumps(message)
+    return _LENGTH.pack(len(body)) + body
 
 
 _NOTHING = object()

@@ -1,0 +1,65 @@
+"""Driving engines and scripts in tests: every wait is bounded and says what it saw."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pairsim as ps
+
+ROOT = Path(__file__).resolve().parents[2]
+CANDLES = """
+import pairsim as ps
+
+class Dip(ps.Strategy):
+    level: float = ps.param(0.0, -1.0, 1.0)
+    seen: int = ps.state(0)
+
+    def generate_signal(self, ctx):
+        self.seen += 1
+        if self.seen % 3 == 1 and ctx.position.quantity == 0:
+            return ps.buy(notional=1_000)
+        if ctx.position.quantity > 0 and self.seen % 3 == 0:
+            return ps.close()
+
+bars = ps.synthetic("BTC/USDT", "1m", n=200, seed=3)
+"""
+
+
+def finish(engine: ps.Engine, seconds: float = 60.0) -> ps.Engine:
+    """Wait until the data has ended and every order is settled."""
+    state = engine.wait(seconds)
+    assert state == "finished", engine.status
+    return engine
+
+
+def until(reached: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+    """Wait for something that another process brings about."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.002)
+
+
+def python(
+    *arguments: str, text: str | None = None, folder: Path | None = None, environment: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run the interpreter to its end, with the project importable; warnings are errors there too."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        input=text,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+
+def output_of(done: "subprocess.CompletedProcess[str]") -> str:
+    """What a script printed; it must have ended well and said nothing else."""
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert done.stderr == ""
+    return done.stdout.strip()
