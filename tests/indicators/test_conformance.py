@@ -9,6 +9,7 @@ from indicators.cases import CASES, OWN, batch, random_candles
 
 from pairsim.errors import InputError
 from pairsim.indicators import COLUMNS, Indicator
+from pairsim.indicators.own_step import C_STEP
 from pairsim.indicators.stream import run_steps, stream_into
 
 every_indicator = pytest.mark.parametrize("indicator", CASES + OWN, ids=repr)
@@ -138,6 +139,24 @@ def test_a_candle_done_again_over_a_written_window_gives_the_same_bits(indicator
             np.testing.assert_array_equal(again, state)
         out[i] = row[0]
     assert_same_bits(out, expected)
+
+
+@every_indicator
+def test_a_step_writes_nowhere_but_into_its_words(indicator: Indicator) -> None:
+    sizes = [indicator.state_words, indicator.window_words, len(indicator.fields)]
+    arena = np.full(sum(sizes) + 4 * 16, -7.5)
+    starts = np.cumsum([16, *[size + 16 for size in sizes]])
+    state, window, out = (arena[start : start + size] for start, size in zip(starts, sizes, strict=False))
+    state[:] = indicator.initial_state()
+    columns, constants = random_candles(700), indicator.constants
+    step, expected = C_STEP(indicator.step_address()), batch(indicator, columns)
+    for i in range(700):
+        candle = np.ascontiguousarray(columns[:, i])
+        assert step(i, *(array.ctypes.data for array in (constants, state, window, candle, out))) == 0
+        np.testing.assert_array_equal(out, expected[i])
+    for start, size in zip(starts, sizes, strict=False):
+        assert (arena[start - 16 : start] == -7.5).all() and (arena[start + size : start + size + 16] == -7.5).all()
+    np.testing.assert_array_equal(constants, indicator.constants)
 
 
 @every_indicator
