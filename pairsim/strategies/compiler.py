@@ -19,6 +19,7 @@ from pairsim.strategies.fingerprint import fingerprint
 from pairsim.strategies.machine_code import compile_strategy, cpu_identity, load_object
 from pairsim.strategies.plain import PlainTwin
 from pairsim.strategies.reason import explain_fallback
+from pairsim.strategies.scan_entry import SCAN_SYMBOL
 from pairsim.strategies.strategy import Strategy, fields_of, note_reason
 
 __all__ = ["StrategyCode", "load", "prepare"]
@@ -69,6 +70,12 @@ class StrategyCode:
     def address(self) -> int:
         """Address of the C function ``generate`` in this process; valid as long as this object lives."""
         return load(self.object_code) if self.compiled else self.plain().address()
+
+    def scan_address(self) -> int:
+        """Address of the strategy's own loop (`scan_entry`); 0 where there is none: plain Python, several markets."""
+        if not self.compiled or self.markets != 1:
+            return 0
+        return load_object(object_store.unwrap(self.object_code, _machine()), SCAN_SYMBOL)
 
     def plain(self) -> PlainTwin:
         """The plain-Python twin: the way to run an uncompiled strategy, and to explain a failure of a compiled one."""

@@ -26,6 +26,7 @@ from pairsim.strategies.compiled_types import ContextType, SelfType, context_val
 from pairsim.strategies.context import Layout
 from pairsim.strategies.freezing import Freezer
 from pairsim.strategies.refusals import NotCompilable, refuse_unfaithful
+from pairsim.strategies.scan_entry import SCAN_SYMBOL, add_scan
 from pairsim.strategies.signal import HOLD, MAX_SIGNALS, SIGNAL_WORDS
 from pairsim.strategies.strategy import Strategy, fields_of
 
@@ -146,6 +147,8 @@ def _entry_module(context: Any, compiled: Any, layout: Layout) -> Any:
     with builder.if_then(status.is_none):
         builder.ret(ir.Constant(_INT64, 0))
     builder.ret(_write_signals(builder, _signals(compiled.signature.return_type), result, out))
+    if layout.markets == 1:
+        add_scan(module, entry, layout)
     return module
 
 
@@ -177,7 +180,7 @@ def _write_signals(builder: Any, signals: int, result: Any, out: Any) -> Any:
 
 
 def _object_code(library: Any) -> bytes:
-    """Link, optimise and emit, with every symbol but the entry made internal.
+    """Link, optimise and emit, with every symbol but the two entries made internal.
 
     numba's own ``finalize`` exports all functions under names that count upwards in each process: code from two
     processes could bind to each other's helpers. Internal functions are inlined and dropped as well.
@@ -186,7 +189,7 @@ def _object_code(library: Any) -> bytes:
     for linked in dict.fromkeys(library._linking_libraries):
         module.link_in(linked._get_module_for_linking(), preserve=True)
     for function in module.functions:
-        if not function.is_declaration and function.name != SYMBOL:
+        if not function.is_declaration and function.name not in (SYMBOL, SCAN_SYMBOL):
             function.linkage = "internal"
     for variable in module.global_variables:
         if variable.name.startswith("numba.dynamic.globals"):
@@ -227,8 +230,8 @@ _loaded: dict[bytes, Any] = {}
 
 
 @global_compiler_lock
-def load_object(code: bytes) -> int:
-    """Address of `generate` in this process; the code stays loaded for the life of the process.
+def load_object(code: bytes, symbol: str = SYMBOL) -> int:
+    """Address of `generate` or `scan` in this process; the code stays loaded for the life of the process. 0: not there.
 
     Each object has an execution engine of its own, so symbols of different strategies cannot meet.
     """
@@ -241,4 +244,4 @@ def load_object(code: bytes) -> int:
         engine.add_object_file(llvm.ObjectFileRef.from_data(native))
         engine.finalize_object()
         _loaded[code] = engine
-    return int(engine.get_function_address(SYMBOL))
+    return int(engine.get_function_address(symbol))
