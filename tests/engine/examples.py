@@ -95,3 +95,11 @@ class Counting(ps.Strategy):
         elif self.count % self.hold == 0:
             return ps.close()
         return None
+
+
+class CountingPlain(Counting):
+    """The same in plain Python."""
+
+    def generate_signal(self, ctx: Any) -> Any:
+        _ = {self.count, "no machine code for this"}
+        return super().generate_signal(ctx)
