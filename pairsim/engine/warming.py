@@ -1,5 +1,7 @@
 """Load every kernel of the host before the first candle, so that no order waits for a compiler."""
 
+from pathlib import Path
+
 import numpy as np
 
 from pairsim.brokers.sim import SimBroker, Venue
@@ -8,12 +10,26 @@ from pairsim.channels.ring import arm_consumer, init_ring, ring_words
 from pairsim.engine.booking import NO_ROWS, begin_orders, book_rows, mark_slice, store_and_wake, take
 from pairsim.engine.dispatch import F_BROKER, F_CAPACITY, FEED_WORDS, await_drained, dispatch, push_record, send_slice
 from pairsim.engine.gate import GATE_WORDS, await_word, raise_barrier, run_gate
+from pairsim.engine.worker_loop import run_worker
 from pairsim.feeds.feed import Feed
 from pairsim.feeds.random import RandomFeed
 from pairsim.market.instrument import Instrument
 from pairsim.orders.order import DECISION_WORDS
 from pairsim.portfolio.accounting import notional_of, pair_cell
 from pairsim.portfolio.layout import init_portfolio, portfolio_words
+
+
+def kernels_on_disk() -> bool:
+    """Whether an earlier run left the large kernels compiled: without them a start takes half a minute, not seconds.
+
+    A guess by the times of files, for a message; numba itself decides by more.
+    """
+    for kernel in (run_worker, run_gate, dispatch):
+        source = Path(kernel.py_func.__code__.co_filename)
+        found = Path(kernel._cache.cache_path).glob(f"{source.stem}.{kernel.py_func.__name__}-*.nbi")
+        if not any(index.stat().st_mtime >= source.stat().st_mtime for index in found):
+            return False
+    return True
 
 
 def warm_host(feed: Feed) -> None:
