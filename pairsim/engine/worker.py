@@ -144,9 +144,6 @@ class Worker:
     """One worker process."""
 
     def __init__(self, index: int, memory: Memory, wire: Wire, zygote: int) -> None:
-        import setproctitle
-
-        setproctitle.setproctitle(f"pairsim-worker-{index}")
         self.index, self.memory, self.wire, self.zygote = index, memory, wire, zygote
         self.mem, self.memf = memory.words, memory.floats
         self.setup: Setup = wire.receive(30.0)
@@ -168,6 +165,7 @@ class Worker:
         for version in self.setup.versions:
             self.add(version)
         self.subscribers, self.subscription = self._subscriptions()
+        self.at, self.failed = int(head(self.mem, arena.candle_rings[index])), -1
 
     def _own(self) -> list[int]:
         return sorted({trader for trader, _ in self.codes})
@@ -205,27 +203,29 @@ class Worker:
 
     def run(self) -> None:
         """Drain the ring until the host has gone."""
-        ring = int(self.lay[L_CANDLES])
-        rouse(self.mem, ring, -1)  # a predecessor may have died between clearing a flag and the wake-up
-        index, failed = int(head(self.mem, ring)), -1
+        # A predecessor may have died between clearing a flag and the wake-up.
+        rouse(self.mem, int(self.lay[L_CANDLES]), -1)
         self.mem[self.cell + W_READY] += 1
         self.wire.send(("ready", self.index))
         while True:
-            reason, index = run_worker(
-                self.mem, self.memf, self.lay, index, BUDGET_NS, self.subscribers, self.subscription, self.rows,
-                self.addresses,
-                self.indicators, self.constants, failed, self.scratch, self.info,
-            )  # fmt: skip
-            failed = -1
-            if reason == FAILURE:
-                failed = self._report_failure()
-            elif reason == CONTROL:
-                self._swap(index)
-                index += 1
+            self.turn(BUDGET_NS)
             if not parent_alive(self.zygote):
                 return
             for message in self.wire.poll():
                 self.add(message)
+
+    def turn(self, budget_ns: int) -> None:
+        """Handle records until the time is over or Python is needed, and do what it is needed for."""
+        reason, self.at = run_worker(
+            self.mem, self.memf, self.lay, self.at, budget_ns, self.subscribers, self.subscription, self.rows,
+            self.addresses, self.indicators, self.constants, self.failed, self.scratch, self.info,
+        )  # fmt: skip
+        self.failed = -1
+        if reason == FAILURE:
+            self.failed = self._report_failure()
+        elif reason == CONTROL:
+            self._swap(self.at)
+            self.at += 1
 
     # -- failures ----------------------------------------------------------------------------------------------------
 

@@ -1,14 +1,14 @@
 """The worker's loop: drains one ring of candles and control records, and commits every record exactly once.
 
-Rules (proved by killing it at any instruction; see docs/design.md):
+Rules (proved by killing it behind every instruction: tests/engine/test_exactly_once.py):
 
 R1  A record reads the slots its trader's counter n names (A[n & 1], B[c & 1]) and writes the other ones. Nothing that
-is read is changed,
-    so whatever was written before a crash is simply written again.
+    is read is changed, so whatever was written before a crash is simply written again.
 R2  An order is published before the record is committed (store-release of n + 1).
 R3  The decision record is the log of its own evaluation: after a crash the last one published tells whether its
-evaluation is
-    committed. If it is not, that record is evaluated again on the logged snapshot, and nothing is pushed.
+    evaluation is committed. If it is not, that record is evaluated again on the logged snapshot, and nothing is pushed.
+    (In a ring of one the next decision is written over the last one. Its index in the ring, written before all else,
+    says so; then the last one is committed.)
 R4  A record met again is known by its sequence, which stands in slot A. The ring's head says only "may be overwritten".
 R5  At most one candle closes per commit: a late close takes a commit of its own before the record that revealed it.
 
@@ -72,6 +72,7 @@ from pairsim.engine.layout import (
     T_LOCKSTEP,
     T_MARKETS,
     T_OUTPUTS,
+    T_PLAIN,
     T_RECORD,
     T_STATES,
     T_WARMUP,
@@ -80,7 +81,7 @@ from pairsim.engine.layout import (
     record_offset,
 )
 from pairsim.market.candle import CANDLE_KIND, KIND_SHIFT, MARKET_MASK
-from pairsim.orders.order import D_EMIT, D_N, D_TICK, D_TRADER, DECISION_WORDS
+from pairsim.orders.order import D_EMIT, D_INDEX, D_N, D_TICK, D_TRADER, DECISION_WORDS
 from pairsim.portfolio.accounting import HOT, JIT
 
 # Kinds of records in a candle ring. HISTORY warms indicators up and is never evaluated; SLICE ends a slice in lockstep.
@@ -94,6 +95,7 @@ IDLE, FAILURE, CONTROL, BLOCKED = 0, 1, 2, 3
 INFO_WORDS = 6
 
 BATCH = 64  # records between two publications of the head
+ROOM_NS = 20_000_000  # how long the loop waits for room in the order ring before Python looks at messages
 
 # Offsets handed to the loop, one vector: a namedtuple of 20 scalars would be 20 arguments to every call.
 (L_CANDLES, L_STAMPS, L_ORDERS, L_PORTFOLIO, L_CELL, L_CAPACITY) = range(6)
@@ -178,10 +180,12 @@ def _snapshot(row, mem, memf, b, base, decision, decisionf):
 def _push(mem, lay, decision, index):
     """Publish a decision; False when the ring stays full for one deadline."""
     ring = lay[L_ORDERS]
-    if room(mem, ring) <= 0 and not wait_for_room(mem, ring, 20_000_000):
+    if room(mem, ring) <= 0 and not wait_for_room(mem, ring, ROOM_NS):
         return False
     end = tail(mem, ring)
     place = record(mem, ring, end)
+    mem[place + D_INDEX] = decision[D_INDEX] = end  # R3: before anything else of it
+    compiler_fence()
     decision[D_TICK] = mem[lay[L_STAMPS] + (index & (lay[L_CAPACITY] - 1))]
     decision[D_EMIT] = now_ns()
     for w in range(DECISION_WORDS):
@@ -203,6 +207,8 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
         for w in range(DECISION_WORDS):
             decision[w] = mem[told + w]
         mem[lay[L_CELL] + W_REPLAYS] += 1
+    elif row[T_PLAIN] != 0 and room(mem, lay[L_ORDERS]) <= 0 and not wait_for_room(mem, lay[L_ORDERS], ROOM_NS):
+        return BLOCKED  # before it is asked: what Python keeps beside the declared state would be changed twice
     elif not _snapshot(row, mem, memf, b, lay[L_PORTFOLIO], decision, decisionf):
         return BLOCKED
     values = _values_at(row, b)
@@ -219,7 +225,7 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
     if count > 0 and not replay:
         if not _push(mem, lay, decision, index):
             return BLOCKED
-        mem[lay[L_CELL] + W_DECISIONS] += 1
+        mem[lay[L_CELL] + W_DECISIONS] = tail(mem, lay[L_ORDERS])
     return 0
 
 
@@ -351,6 +357,7 @@ def apply_control(mem, memf, r, rows, version, record_word, value, status):
             mem[fresh + B_STATUS] = status
     compiler_fence()
     store_release(mem, commit, n + 1)
+    compiler_fence()
 
 
 @njit(**JIT)
@@ -380,6 +387,9 @@ def run_worker(
     orders = lay[L_ORDERS]
     sent = tail(mem, orders)
     told = record(mem, orders, sent - 1) if sent > 0 else np.int64(-1)  # stays readable after it was popped
+    if sent > 0 and mem[told + D_INDEX] != sent - 1:
+        told = np.int64(-1)
+    mem[cell + W_HANDLED], mem[cell + W_DECISIONS] = start, sent
     index, freed = start, head(mem, ring)
     until = now_ns() + budget_ns
     while True:
@@ -412,14 +422,14 @@ def run_worker(
         else:
             code = 0
         if index > freed:
-            mem[cell + W_HANDLED] += index - freed
             freed = index
+            mem[cell + W_HANDLED] = index
             release(mem, ring, index)
             wake_producer(mem, ring)
         if code != 0:
             info[X_RECORD] = index
             return code, index
-        if index >= tail(mem, ring):
-            wait_for_data(mem, ring, 20_000_000)
         if now_ns() > until:
             return IDLE, index
+        if index >= tail(mem, ring):
+            wait_for_data(mem, ring, 20_000_000)

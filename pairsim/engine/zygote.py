@@ -79,7 +79,11 @@ def _fork(index: int, memory_fd: int, worker_fd: int, wire: Wire, pipe: tuple[in
         wire.close()
         import socket
 
+        import setproctitle
+
         from pairsim.engine.worker import Worker
+
+        setproctitle.setproctitle(f"pairsim-worker-{index}")
 
         Worker(index, Memory.attach(memory_fd, writable=True), Wire(socket.socket(fileno=worker_fd)), zygote).run()
         status = 0

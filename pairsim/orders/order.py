@@ -119,7 +119,8 @@ DECISION = np.dtype(
         ("equity", "f8"),
         ("snapshot", SNAPSHOT, (MAX_MARKETS,)),
         ("order", ORDER, (MAX_SIGNALS,)),
-        ("spare", "i8", (2,)),
+        ("index", "i8"),  # of this entry in its order ring: tells the last one published from one half written over it
+        ("spare", "i8"),
     ]
 )
 DECISION_WORDS = DECISION.itemsize // 8
@@ -132,4 +133,5 @@ SNAPSHOT_WORDS = SNAPSHOT.itemsize // 8
 D_ORDER = D_SNAPSHOT + MAX_MARKETS * SNAPSHOT_WORDS
 ORDER_WORDS = ORDER.itemsize // 8
 (O_PAIR, O_SIDE, O_TYPE, O_QUANTITY, O_LIMIT, O_STOP, O_STOP_LOSS, O_TAKE_PROFIT, O_EXPIRES, O_VERDICT) = range(10)
+D_INDEX = D_ORDER + MAX_SIGNALS * ORDER_WORDS
 assert DECISION.fields is not None and DECISION.fields["order"][1] == 8 * D_ORDER
