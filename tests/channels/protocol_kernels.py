@@ -439,11 +439,11 @@ def broken_equations(mem, floats, base):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def read_equations(mem, floats, base, reads, until_ns, second_look):
-    """Read so often, or until the time is over. Returns torn copies kept, reads given up, and copies that were new."""
-    torn, gave_up, changes, last = 0, 0, 0, 0
-    for turn in range(reads):
-        if turn & 255 == 0 and now_ns() > until_ns:
-            break
+    """Read at least so often and until 300 copies were new (seconds, where both sides share one core), or until the
+    time is over. Returns torn copies kept, reads given up, and copies that were new."""
+    torn, gave_up, changes, last, done = 0, 0, 0, 0, 0
+    while (done < reads or changes < 300) and now_ns() < until_ns:
+        done += 1
         kept = False
         for _ in range(READ_TRIES):
             sequence = read_begin(mem, base)

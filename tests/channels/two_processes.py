@@ -227,8 +227,8 @@ def torn_reads(reads: int) -> dict:
     with other_process(lambda: kernels.write_equations(mem, floats, 0, stop, 1 << 60), apart=True):
         while mem[0] == before:
             time.sleep(0.0005)
-        careless = kernels.read_equations(mem, floats, 0, reads, time.monotonic_ns() + RACE_NS, False)
-        careful = kernels.read_equations(mem, floats, 0, reads, time.monotonic_ns() + RACE_NS, True)
+        careless = kernels.read_equations(mem, floats, 0, reads, time.monotonic_ns() + 2 * LONG_NS, False)
+        careful = kernels.read_equations(mem, floats, 0, reads, time.monotonic_ns() + 2 * LONG_NS, True)
         mem[stop] = 1
     names = ("torn", "gave_up", "changes")
     return {**dict(zip(names, careful)), "torn_without_second_look": careless[0]}
