@@ -26,6 +26,14 @@ from pairsim.brokers.sim import SimBroker
 from pairsim.channels.memory import Memory
 from pairsim.engine import display
 from pairsim.engine.arena import H_DISPATCHED, H_FEED_TIME, H_FILLS, H_OPEN, H_ORDERS, H_STATE, H_TRADING, Arena, Sizes
+from pairsim.engine.door import (
+    checked_broker,
+    checked_cash,
+    checked_instruments,
+    checked_store,
+    checked_traders,
+    checked_workers,
+)
 from pairsim.engine.handle import TraderHandle
 from pairsim.engine.hosting_spec import Spec
 from pairsim.engine.metrics import Metrics, measure
@@ -93,19 +101,11 @@ class Engine:
         pin: bool = False,
         sizes: Sizes | None = None,
     ) -> None:
-        self._traders = (traders,) if isinstance(traders, Trader) else tuple(traders)
-        if not self._traders or not all(isinstance(t, Trader) for t in self._traders):
-            raise InputError(f"traders={traders!r}: give a ps.Trader or a list of them")
-        if isinstance(cash, bool) or not isinstance(cash, (int, float)) or not 0 < cash < float("inf"):
-            raise InputError(f"cash={cash!r} must be a number above 0: it is what the account opens with")
-        if workers is not None and (
-            isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256
-        ):
-            raise InputError(f"workers={workers!r} must be a whole number from 1 to 256, or None")
-        self._feed, self._broker, self._cash = feed, SimBroker() if broker is None else broker, float(cash)
-        self._instruments, self._sizes, self._pin = tuple(instruments), sizes or Sizes(), bool(pin)
-        self._workers = workers or min(len(self._traders), usable_cores())
-        self._store = None if store is None else Path(store)
+        self._traders = checked_traders(traders)
+        self._feed, self._broker, self._cash = feed, checked_broker(broker), checked_cash(cash)
+        self._instruments, self._sizes, self._pin = checked_instruments(instruments), sizes or Sizes(), bool(pin)
+        self._workers = checked_workers(workers) or min(len(self._traders), usable_cores())
+        self._store = checked_store(store)
         base_ns = interval_of(feed)
         speed_of(feed)
         self._plan = make_plan(self._traders, base_ns, self._instruments)

@@ -1,6 +1,6 @@
 """A trader: one strategy on one or more markets at one interval. A plain value; the engine does the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pairsim.errors import InputError
@@ -40,7 +40,7 @@ class Trader:
         every: Interval | None = None,
         name: str | None = None,
     ) -> None:
-        symbols = (markets,) if isinstance(markets, str) else tuple(markets)
+        symbols = (markets,) if isinstance(markets, str) else tuple(markets) if isinstance(markets, Iterable) else ()
         if not symbols or not all(isinstance(s, str) and s for s in symbols):
             raise InputError(f'markets={markets!r}: give a symbol such as "BTC/USDT" or a list of them')
         if len(set(symbols)) != len(symbols):
