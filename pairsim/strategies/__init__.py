@@ -2,6 +2,7 @@
 
 from pairsim.strategies.compiler import StrategyCode, load, prepare
 from pairsim.strategies.declaration import param, state
+from pairsim.strategies.pairs_spread import PairsSpread
 from pairsim.strategies.shipped import RSI, HeikinAshiMomentum, Simple
 from pairsim.strategies.signal import SIGNAL, Signal, buy, cancel, close, hold, sell, target
 from pairsim.strategies.strategy import Strategy, fields_of, retuned
@@ -10,6 +11,7 @@ __all__ = [
     "RSI",
     "SIGNAL",
     "HeikinAshiMomentum",
+    "PairsSpread",
     "Signal",
     "Simple",
     "Strategy",
