@@ -152,14 +152,14 @@ class _Extreme(BuiltIn):
 
     @property
     def constants(self) -> FloatArray:
-        return np.array([COLUMNS.index(self.source), self.period, places(self.period) - 1, self._sign])
+        return np.array([COLUMNS.index(self.source), self.period, places(self.period - 1) - 1, self._sign])
 
     def initial_state(self) -> FloatArray:
         return np.zeros(3)
 
     @property
     def window_words(self) -> int:
-        return places(self.period)
+        return places(self.period - 1)
 
     def _batch(self, inputs: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> bool:
         kernel = compiled(_batch, outputs, INPUT, types.int64, types.boolean)

@@ -122,6 +122,16 @@ def test_a_market_that_has_come_to_rest_has_clean_values() -> None:
         assert line[-1] == 0.0
 
 
+def test_a_window_of_equal_values_has_no_deviation_wherever_it_stands() -> None:
+    moving = random_candles(1_300)[3]
+    for start in (*range(0, 60, 7), *range(500, 560), 1_030, 1_044, 1_270):
+        close = moving.copy()
+        close[start : start + 20] = 99.5
+        deviation = ind.stddev(close, 20)
+        assert deviation[start + 19] == 0.0 and np.isnan(ind.zscore(close, 20)[start + 19])
+        assert (np.delete(deviation, start + 19)[19:] > 0.0).all()
+
+
 def test_nothing_lingers_among_the_subnormal_numbers() -> None:
     """They are 40 times slower: what shrinks has to become 0 before."""
     close = np.concatenate([[100.0, 101.0], np.full(40_000, 101.0)])

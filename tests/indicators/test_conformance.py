@@ -50,6 +50,15 @@ def test_streaming_equals_batch_on_a_market_that_often_stands_still(indicator: I
 
 
 @every_indicator
+def test_streaming_equals_batch_where_prices_stick(indicator: Indicator) -> None:
+    """Runs of equal values of any length, across whatever blocks a kernel works in."""
+    random = np.random.default_rng(1)
+    run = np.repeat(np.arange(1_000), random.integers(1, 60, 1_000))
+    columns = random_candles(1_000, sigma=0.01)[:, run]
+    assert_same_bits(streamed(indicator, columns), batch(indicator, columns))
+
+
+@every_indicator
 def test_first_value_comes_with_the_last_candle_of_the_warmup(indicator: Indicator) -> None:
     values = batch(indicator, random_candles(2_000))
     assert np.isnan(values[: indicator.warmup - 1]).all()
@@ -94,7 +103,7 @@ def test_after_a_bad_value_it_begins_anew(indicator: Indicator, bad: float) -> N
 
 
 @every_built_in
-@pytest.mark.parametrize("hole", [40, 300, 511, 512, 1_199])
+@pytest.mark.parametrize("hole", [0, 1, 2, 3, 40, 300, 511, 512, 1_199])
 def test_one_bad_value_anywhere_is_noticed(indicator: Indicator, hole: int) -> None:
     for name in indicator.columns:
         columns = random_candles(1_200)
