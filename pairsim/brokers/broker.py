@@ -51,6 +51,7 @@ class Order:
     status: int = 0
     emit_ns: int = 0
     replaces: bool = False  # first of a decision: the pair's working entries go before it
+    manual: bool = False  # by the user's hand, not a strategy's: it passes a halt
 
 
 class Reports(Protocol):

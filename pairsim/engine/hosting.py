@@ -404,6 +404,7 @@ class Host:
         if self.state is RunState.RUNNING:
             self.feed.paused = True
             self._set_state(RunState.PAUSED)
+            self._journal_control(0, None, "pause", "{}")
 
     def do_resume(self) -> None:
         """Go on where `do_pause` stopped."""
@@ -411,22 +412,28 @@ class Host:
         self.feed.paused = False
         if self.state is RunState.PAUSED:
             self._set_state(RunState.RUNNING)
+            self._journal_control(0, None, "resume", "{}")
 
     def do_halt(self) -> int:
         """Latch the kill switch and take every working order out; returns how many there were."""
         self.mem[H_TRADING] = HALT
-        return int(self.orders.call(lambda: self.orders.end_all(Status.CANCELED, matching.HALTED)).result(10))
+        count = int(self.orders.call(self.orders.halt).result(10))
+        self._journal_control(0, None, "halt", "{}")
+        return count
 
     def do_unhalt(self) -> None:
         """Let orders pass again."""
         if self.orders.error:
             raise EngineError(f"trading cannot go on: {self.orders.error}")
         self.mem[H_TRADING] = ACTIVE
+        self._journal_control(0, None, "unhalt", "{}")
 
     def do_flatten(self) -> int:
         """A market order against every position; returns how many."""
         self._must_run()
-        return int(self.orders.call(self.orders.flatten).result(10))
+        count = int(self.orders.call(self.orders.flatten).result(10))
+        self._journal_control(0, None, "flatten", "{}")
+        return count
 
     def do_trader(self, trader: int, what: str) -> None:
         """Pause or resume one trader."""

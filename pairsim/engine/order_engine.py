@@ -132,6 +132,7 @@ class OrderEngine:
         self.slice_tasks: list[asyncio.Task[None]] = []
         self.slice_candles: list[list[int]] = []
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.sending: set[asyncio.Task[None]] = set()
         self.tick_to_order: deque[int] = deque(maxlen=LATENCIES)
         self.order_to_durable: deque[int] = deque(maxlen=LATENCIES)
         self.order_to_fill: deque[int] = deque(maxlen=LATENCIES)
@@ -303,6 +304,8 @@ class OrderEngine:
         for order in ready:
             self._want(order, 1)
             task = self._spawn(self._execute(order))
+            self.sending.add(task)
+            task.add_done_callback(self.sending.discard)
             if self.lockstep:
                 self.slice_tasks.append(task)
 
@@ -322,6 +325,9 @@ class OrderEngine:
             self._fail(str(error))
             return
         self.order_to_durable.append(clock.monotonic_ns() - order.emit_ns)
+        if self.mem[H_TRADING] == checks.HALT and not order.manual:  # the kill switch came after its verdict
+            self._withdraw(order)
+            return
         order.status = Status.SUBMITTED
         if self.venue is not None:
             self._submit_to_venue(self.venue, order)
@@ -334,6 +340,16 @@ class OrderEngine:
             await self.broker.submit(order)  # type: ignore[union-attr]
         except Exception as error:  # maybe executed: never resent
             self._event(order, Status.UNKNOWN, f"submit failed: {type(error).__name__}: {error}")
+
+    def _withdraw(self, order: Order) -> None:
+        """End an order that was never sent."""
+        order.status = Status.CANCELED
+        reason = matching.REASONS[matching.HALTED]
+        row = (order.order_id, int(self.mem[H_FEED_TIME]), clock.wall_ns(), int(Status.CANCELED), reason, 0, None)
+        self.journal.append("events", [row])
+        self._want(order, -1)
+        self.to_book.append([BOOK_END, order.pair, 0, 0, 0, 0, int(order.kind == _MARKET), 0])
+        self._book_soon()
 
     def _submit_to_venue(self, venue: Venue, order: Order) -> None:
         arrival = venue.broker.arrival(order.timestamp, order.venue_id)
@@ -530,6 +546,12 @@ class OrderEngine:
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
+    async def halt(self) -> int:
+        """Nothing works at the broker when this is done; returns how many orders did. Trading is halted already."""
+        if self.sending:
+            await asyncio.wait(set(self.sending), timeout=1.0)
+        return await self.end_all(Status.CANCELED, matching.HALTED)
+
     async def end_all(self, status: Status, reason: int) -> int:
         """Take every working order out of the market; returns how many."""
         time = int(self.mem[H_FEED_TIME])
@@ -563,6 +585,7 @@ class OrderEngine:
                 0, float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]),
                 matching.ID_STEP * self.count, pair, market, side,
                 _MARKET, abs(units), emit_ns=clock.monotonic_ns(), replaces=True,
+                manual=True,
             )  # fmt: skip
             rows.append(self._order_row(order, wall, trader, None, None, None, (None,) * 6))
             ready.append(order)

@@ -1,0 +1,318 @@
+"""Traders are tuned, swapped, silenced; the engine is paused, halted, flattened; seen in orders and controls."""
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+from engine.examples import Counting, CountingPlain
+from engine.running import until
+
+import pairsim as ps
+from pairsim.store.reader import Reader
+
+
+class Levels(ps.Strategy):
+    """Buys by a level of an indicator; ``count`` survives a swap, ``level`` is no indicator's parameter."""
+
+    period: int = ps.param(3, 2, 50)
+    level: float = ps.param(1e9, 0.0, 1e9)
+    count: int = ps.state(0)
+    seen: float = ps.state(0.0)
+    mean: float = ps.state(0.0)
+
+    def indicators(self) -> dict[str, Any]:
+        return {"mean": ps.SMA(self.period)}
+
+    def generate_signal(self, ctx: Any) -> Any:
+        self.count += 1
+        self.seen = self.level
+        self.mean = ctx.mean
+        if ctx.mean > self.level and ctx.position.quantity == 0:
+            return ps.buy(notional=100.0)
+        return None
+
+
+class Limits(ps.Strategy):
+    """Keeps one limit order far below the market, so that something always works and nothing fills."""
+
+    count: int = ps.state(0)
+
+    def generate_signal(self, ctx: Any) -> Any:
+        self.count += 1
+        return ps.buy(quantity=0.001, limit=ctx.close * 0.5)
+
+
+def running(*traders: ps.Trader, speed: float | None = 20.0, **options: Any) -> ps.Engine:
+    feed = ps.RandomFeed("100ms", seed=11, speed=speed, start="2025-01-01", n=options.pop("n", None))
+    engine = ps.Engine(list(traders), feed, **options)
+    engine.start()
+    assert engine.wait(0) == "running"
+    return engine
+
+
+def controls(engine: ps.Engine) -> pl.DataFrame:
+    return Reader(engine._path, run=engine._run).controls()
+
+
+def journalled(engine: ps.Engine, name: str | None) -> list[str]:
+    """Kinds of the controls of a trader, or of the engine."""
+    told = controls(engine)
+    return told.filter(pl.col("trader").is_null() if name is None else pl.col("trader") == name)["kind"].to_list()
+
+
+def evaluated(engine: ps.Engine, name: str, more: int) -> None:
+    """Wait for so many further evaluations of a trader."""
+    handle = engine[name]
+    before = handle.health.evaluations
+    until(lambda: handle.health.evaluations >= before + more, f"{more} further evaluations of {name}")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """One engine for all that leaves it as it was; each test has a trader of its own."""
+    traders = [
+        ps.Trader("A/USDT", Levels(), name="tuned"),
+        ps.Trader("A/USDT", Levels(), name="tuned indicator"),
+        ps.Trader("A/USDT", Counting(hold=1000), name="swapped"),
+        ps.Trader("A/USDT", Counting(), name="to plain"),
+        ps.Trader("B/USDT", CountingPlain(), name="from plain"),
+        ps.Trader("B/USDT", Counting(), name="paused"),
+        ps.Trader("B/USDT", Counting(), every="300ms", name="often"),
+        ps.Trader("B/USDT", Counting(), name="neighbour"),
+    ]
+    engine = running(*traders, workers=2)
+    yield engine
+    assert engine.status.state == "running"
+    assert {handle.health.state for handle in engine.traders} == {"active"}
+    engine.stop()
+    assert engine.metrics.duplicates == engine.metrics.worker_restarts == 0
+
+
+def test_a_tuned_parameter_counts_from_the_next_candle(engine):
+    evaluated(engine, "tuned", 3)
+    assert engine.fills.filter(pl.col("trader") == "tuned").height == 0
+    engine["tuned"].tune(level=0.0)
+    assert engine["tuned"].strategy.level == 0.0
+    until(lambda: engine.fills.filter(pl.col("trader") == "tuned").height == 1, "the order that the new level asks for")
+    told = controls(engine).filter(pl.col("trader") == "tuned")
+    assert told["kind"].to_list() == ["tune"]
+    assert json.loads(told["payload"][0]) == {"level": 0.0}
+    assert told["timestamp"][0] <= engine.orders.filter(pl.col("trader") == "tuned")["timestamp"][0]
+
+
+def test_a_parameter_of_an_indicator_is_tuned_with_its_warm_up(engine):
+    """SMA(40) is warm at once from the host's history; states go on counting."""
+    until(lambda: engine["tuned indicator"].health.evaluations > 45, "so much history")
+    before = engine["tuned indicator"].health.evaluations
+    engine["tuned indicator"].tune(period=40, level=0.0)
+    assert engine["tuned indicator"].strategy.period == 40
+    fills = pl.col("trader") == "tuned indicator"
+    until(lambda: engine.fills.filter(fills).height == 1, "the order of the new version")
+    health = engine["tuned indicator"].health
+    assert health.evaluations >= before  # counters are carried over, not begun anew
+    told = controls(engine).filter(pl.col("trader") == "tuned indicator")
+    assert told["kind"].to_list() == ["tune"]
+    assert json.loads(told["payload"][0])["values"] == {"period": 40, "level": 0.0}
+    order = engine.orders.filter(fills)
+    waited = (order["timestamp"][0] - told["timestamp"][0]).total_seconds()
+    assert waited < 3.0, "40 candles of 100 ms would be 4 s"
+
+
+def test_a_swap_keeps_position_and_states_of_the_same_name(engine):
+    until(lambda: engine.fills.filter(pl.col("trader") == "swapped").height == 1, "its position")
+
+    class Selling(ps.Strategy):
+        count: int = ps.state(0)  # goes on from what Counting had
+        other: float = ps.state(7.0)  # begins anew
+
+        def generate_signal(self, ctx: Any) -> Any:
+            self.count += 1
+            if ctx.position.quantity > 0 and self.count > 2 and self.other == 7.0:
+                return ps.close()
+            return None
+
+    evaluated(engine, "swapped", 3)
+    engine["swapped"].swap(Selling())
+    assert type(engine["swapped"].strategy) is Selling
+    until(lambda: engine.fills.filter(pl.col("trader") == "swapped").height == 2, "the position closed by the new one")
+    mine = engine.orders.filter(pl.col("trader") == "swapped")
+    assert mine["side"].to_list() == ["BUY", "SELL"]
+    assert mine["quantity"][0] == mine["quantity"][1]
+    assert journalled(engine, "swapped") == ["swap"]
+    told = controls(engine).filter(pl.col("trader") == "swapped")
+    assert json.loads(told["payload"][0]) == {"strategy": "Selling()", "compiled": True}
+
+
+def test_compiled_to_plain_and_back(engine):
+    """A plain-Python strategy may take over a compiled trader, several times over."""
+    fills = pl.col("trader") == "to plain"
+    for k, strategy in enumerate([CountingPlain(hold=2), Counting(hold=3), CountingPlain(hold=4)]):
+        engine["to plain"].swap(strategy)
+        assert engine["to plain"].compiled == (k % 2 == 1)
+        at = engine.fills.filter(fills).height
+        until(lambda at=at: engine.fills.filter(fills).height >= at + 2, f"fills of version {k + 1}")
+    assert controls(engine).filter(fills)["kind"].to_list() == ["swap"] * 3
+
+
+def test_plain_to_compiled(engine):
+    engine["from plain"].swap(Counting(hold=5))
+    assert engine["from plain"].compiled
+    fills = pl.col("trader") == "from plain"
+    at = engine.fills.filter(fills).height
+    until(lambda: engine.fills.filter(fills).height >= at + 2, "fills")
+
+
+def test_many_swaps_and_tunes_in_a_row(engine):
+    """More than the two versions a trader has room for: each waits for the one before it."""
+    for k in range(1, 8):
+        engine["often"].swap(Counting(hold=k) if k % 2 else CountingPlain(hold=k))
+        engine["often"].tune(hold=k + 1)
+    assert engine["often"].strategy.hold == 8
+    until(lambda: journalled(engine, "often") == ["swap", "tune"] * 7, "the controls in the journal")
+    told = controls(engine).filter(pl.col("trader") == "often")
+    assert told["sequence"].to_list() == list(range(1, 15))
+    at = engine.fills.filter(pl.col("trader") == "often").height
+    until(lambda: engine.fills.filter(pl.col("trader") == "often").height > at, "a fill of the last version")
+
+
+def test_a_paused_trader_is_silent_and_its_neighbour_is_not(engine):
+    until(lambda: engine.fills.filter(pl.col("trader") == "paused").height > 1, "its first fills")
+    engine["paused"].pause()
+    until(lambda: engine["paused"].health.state == "paused", "the pause")
+    silent = engine["paused"].health.evaluations
+    evaluated(engine, "neighbour", 20)
+    assert engine["paused"].health.evaluations == silent
+    engine["paused"].resume()
+    evaluated(engine, "paused", 2)
+    told = controls(engine).filter(pl.col("trader") == "paused")
+    assert told["kind"].to_list() == ["pause", "resume"]
+    gap = engine.orders.filter(
+        (pl.col("trader") == "paused")
+        & (pl.col("timestamp") > told["timestamp"][0] + pl.duration(milliseconds=200))
+        & (pl.col("timestamp") < told["timestamp"][1])
+    )
+    assert gap.height == 0
+
+
+# --- the engine ------------------------------------------------------------------------------------------------------
+
+
+def test_a_paused_engine_takes_no_candle():
+    with running(ps.Trader("A/USDT", Counting())) as engine:
+        evaluated(engine, "A/USDT", 3)
+        engine.pause()
+        assert engine.status.state == "paused"
+        until(lambda: engine.metrics.channels["candles to worker 0"]["depth"] == 0, "an empty channel")
+        seen = engine.status.candles
+        assert engine.wait(0.3) == "paused"
+        assert engine.status.candles == seen
+        engine["A/USDT"].tune(hold=7)  # a trader can be changed meanwhile
+        engine.pause()  # again is harmless
+        engine.resume()
+        assert engine.status.state == "running"
+        evaluated(engine, "A/USDT", 3)
+        # the clock of the feed stood still: no burst of what was missed
+        assert engine.status.candles < seen + 100
+        engine.pause()
+    assert engine.status.state == "stopped"
+
+
+def test_halt_latches_cancels_and_denies_with_the_reason():
+    traders = [ps.Trader("A/USDT", Limits(), name="limits"), ps.Trader("B/USDT", Counting(hold=1000), name="long")]
+    with running(*traders) as engine:
+        until(lambda: engine.status.open_orders == 1 and engine.status.fills == 1, "a working order and a position")
+        assert engine.halt() >= 0
+        assert engine.status.trading == "halted"
+        until(lambda: engine.status.open_orders == 0, "the end of what was on its way")
+        last = engine.orders.filter(pl.col("status") == "CANCELED")
+        assert last["reason"].to_list()[-1] == "halted"
+        evaluated(engine, "limits", 10)
+        denied = engine.orders.filter(pl.col("status") == "DENIED")
+        assert denied.height >= 5
+        assert denied["reason"].unique().to_list() == ["trading is halted; unhalt() clears it"]
+        assert engine.status.trading == "halted"
+        assert engine.status.open_orders == 0
+        position = engine.portfolio.positions.filter(pl.col("trader") == "long")
+        assert position["quantity"][0] > 0
+        assert engine.flatten() == 1  # reduces, so it passes
+        until(lambda: engine.portfolio.positions["quantity"].to_list() == [0.0, 0.0], "a flat account")
+        engine.pause()
+        engine.resume()
+        assert engine.status.trading == "halted"
+        engine.unhalt()
+        assert engine.status.trading == "active"
+        until(lambda: engine.status.open_orders == 1, "a working order again")
+        assert engine.metrics.denied == engine.orders.filter(pl.col("status") == "DENIED").height
+        assert journalled(engine, None) == ["halt", "flatten", "pause", "resume", "unhalt"]
+
+
+def test_flatten_closes_every_position():
+    traders = [
+        ps.Trader(m, Counting(hold=1_000), name=n)
+        for n, m in (("one", "A/USDT"), ("two", "A/USDT"), ("three", "B/USDT"))
+    ]
+    with running(*traders) as engine:
+        until(lambda: engine.status.fills == 3, "three positions")
+        for name in ("one", "two", "three"):
+            engine[name].pause()
+        until(lambda: {t.health.state for t in engine.traders} == {"paused"}, "silence")
+        held = engine.portfolio.positions["quantity"].to_list()
+        assert all(held)
+        assert engine.flatten() == 3
+        until(lambda: not any(engine.portfolio.positions["quantity"].to_list()), "a flat account")
+        manual = engine.orders.tail(3)
+        assert manual["side"].to_list() == ["SELL"] * 3
+        assert manual["quantity"].to_list() == held
+        assert manual["status"].to_list() == ["FILLED"] * 3
+        assert manual["client_order_id"].str.contains("-m").all()
+        assert engine.flatten() == 0
+
+
+@pytest.mark.parametrize("speed", [50.0, None])
+def test_a_stop_may_flatten(speed):
+    traders = [ps.Trader("A/USDT", Counting(hold=1000), name="long"), ps.Trader("A/USDT", Limits(), name="limits")]
+    engine = running(*traders, speed=speed)
+    until(lambda: engine.status.fills >= 1 and engine.status.open_orders >= 1, "a position and a working order")
+    engine.stop(flatten=True)
+    assert engine.status.state == "stopped"
+    assert engine.portfolio.positions["quantity"].to_list() == [0.0, 0.0]
+    assert engine.status.open_orders == 0
+    assert engine.orders.filter(pl.col("status").is_in(["SUBMITTED", "ACCEPTED", "INITIALIZED"])).height == 0
+    assert engine.portfolio.equity == pytest.approx(engine.portfolio.cash)
+
+
+def test_a_stop_keeps_positions_and_settles_working_orders():
+    traders = [ps.Trader("A/USDT", Counting(hold=1000), name="long"), ps.Trader("A/USDT", Limits(), name="limits")]
+    engine = running(*traders)
+    until(lambda: engine.status.fills >= 1 and engine.status.open_orders >= 1, "a position and a working order")
+    engine.stop()
+    assert engine.portfolio.positions["quantity"][0] > 0
+    assert engine.status.open_orders == 0
+    last = engine.orders.filter(pl.col("trader") == "limits").tail(1)
+    assert (last["status"][0], last["reason"][0]) == ("EXPIRED", "end of data")
+
+
+def test_a_stop_that_flattens_in_lockstep_at_full_speed():
+    feed = ps.RandomFeed("100ms", seed=1, speed=None, start="2025-01-01", lockstep=True)
+    engine = ps.Engine([ps.Trader("A/USDT", Counting(hold=1000))], feed)
+    engine.start()
+    until(lambda: engine.status.fills >= 1, "a position")
+    engine.stop(flatten=True)
+    assert engine.status.state == "stopped"
+    assert engine.portfolio.positions["quantity"].to_list() == [0.0]
+
+
+def test_control_after_the_end_of_the_data():
+    """A finished run can still be tuned, paused and asked; nothing trades any more."""
+    with running(ps.Trader("A/USDT", Counting()), speed=None, n=500) as engine:
+        assert engine.wait(30) == "finished"
+        orders = engine.orders.height
+        engine["A/USDT"].tune(hold=9)
+        engine["A/USDT"].swap(CountingPlain())
+        engine["A/USDT"].pause()
+        until(lambda: engine["A/USDT"].health.state == "paused", "the pause")
+        assert engine.halt() == 0
+        engine.unhalt()
+        assert engine.status.state == "finished"
+        assert engine.orders.height == orders
