@@ -29,9 +29,10 @@ _HOME = {
     ),
     "pairsim.market": ("Candle", "Instrument", "load", "quality"),
     "pairsim.market.synthetic": ("synthetic",),
+    "pairsim.research": ("Result", "Statistics", "backtest"),
     "pairsim.strategies": ("Signal", "Strategy", "buy", "cancel", "close", "hold", "param", "sell", "state", "target"),
 }  # fmt: skip
-_MODULES = ("brokers", "errors", "feeds", "indicators", "market", "strategies")
+_MODULES = ("brokers", "errors", "feeds", "indicators", "market", "research", "strategies")
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
@@ -60,9 +61,20 @@ def _forget_stale_kernels() -> None:
         note.write_text(mark)
 
 
+def _offer_methods() -> None:
+    """Methods of the engine that are made above it; each is imported when it is called."""
+
+    def backtest(*arguments: Any) -> Any:
+        return import_module("pairsim.research").backtest_engine(*arguments)
+
+    import_module("pairsim.engine.doors").offer("backtest", backtest)
+
+
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         value = getattr(import_module(_WHERE[name]), name)
+        if name == "Engine":
+            _offer_methods()
     elif name in _MODULES:
         value = import_module(f"pairsim.{name}")
     else:

@@ -34,6 +34,7 @@ from pairsim.engine.door import (
     checked_traders,
     checked_workers,
 )
+from pairsim.engine.doors import behind
 from pairsim.engine.handle import TraderHandle
 from pairsim.engine.hosting_spec import Spec
 from pairsim.engine.metrics import Metrics, measure
@@ -321,6 +322,19 @@ class Engine:
 
     def _ipython_key_completions_(self) -> list[str]:
         return [t.name for t in self._traders]
+
+    def backtest(self, bars: Any) -> Any:
+        """The same traders, broker, instruments and cash over a history, started or not; see `pairsim.backtest`.
+
+        Parameters
+        ----------
+        bars : candles of the markets traded, a frame, file or table as `pairsim.load` takes it.
+
+        Returns
+        -------
+        pairsim.Result
+        """
+        return behind("backtest")(self, bars)
 
     # -- commands ----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,117 @@
+"""A history prepared for trading: series of candles a market and interval, and indicators over them, computed once.
+
+Rule: nothing here depends on parameters, costs or cash, so one history serves any number of runs; columns are not
+copied where they can be used as they are.
+"""
+
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairsim.engine.layout import T_INTERVAL, T_MARKET, T_MARKETS
+from pairsim.indicators import Indicator
+from pairsim.market.candle import Columns
+from pairsim.market.resample import resample
+
+Floats = NDArray[np.float64]
+
+_PRICES: Final = ("open", "high", "low", "close", "volume")
+
+
+class Series:
+    """Candles of one market at one interval, in order of time.
+
+    Attributes
+    ----------
+    opened : int64[n], open times.
+    prices : five float64[n]: open, high, low, close, volume.
+    complete_at : int64[n], the base candle of the market with which each one is complete; None where each base candle
+        is one.
+    decided_at : int64[n], open time of that base candle.
+    marks : float64[n], its close: what equity is marked at when the candle is acted on.
+    """
+
+    def __init__(
+        self,
+        opened: NDArray[np.int64],
+        prices: tuple[Floats, ...],
+        complete_at: NDArray[np.int64] | None = None,
+        base: "Series | None" = None,
+    ) -> None:
+        self.opened, self.prices, self.complete_at = opened, prices, complete_at
+        self.decided_at, self.marks = opened, prices[3]
+        if base is not None:
+            self.decided_at, self.marks = base.opened[complete_at], base.prices[3][complete_at]
+        self._outputs: dict[Indicator, Floats] = {}
+
+    def __len__(self) -> int:
+        return len(self.opened)
+
+    @cached_property
+    def one_by_one(self) -> bool:
+        """Whether no base candle completes two of these candles (one behind a gap does, and only the later counts)."""
+        return self.complete_at is None or bool(np.all(self.complete_at[1:] > self.complete_at[:-1]))
+
+    def outputs(self, indicator: Indicator) -> Floats:
+        """Its columns: float64[outputs, n], each contiguous. Computed once, whoever asks."""
+        found = self._outputs.get(indicator)
+        if found is None:
+            found = np.empty((len(indicator.fields), len(self)))
+            indicator.batch_into(self.prices, found.T)
+            self._outputs[indicator] = found
+        return found
+
+    def forget(self, indicator: Indicator) -> None:
+        """Let go of an indicator's columns, for whoever tries many."""
+        self._outputs.pop(indicator, None)
+
+
+class History:
+    """Candles sorted by (open_time, market), all of one length."""
+
+    def __init__(self, columns: Columns, base_ns: int) -> None:
+        self.columns, self.base_ns = columns, base_ns
+        self._series: dict[tuple[int, int], Series] = {}
+
+    @cached_property
+    def _rows(self) -> list[NDArray[np.int64]]:
+        """Which rows are those of each market."""
+        order = np.argsort(self.columns.market, kind="stable")
+        ends = np.searchsorted(self.columns.market[order], np.arange(1, len(self.columns.symbols)))
+        return np.split(order, ends)
+
+    @cached_property
+    def slices(self) -> NDArray[np.int64]:
+        """Open time of each slice."""
+        times = self.columns.open_time
+        if len(self.columns.symbols) == 1 or len(times) == 0:
+            return times
+        return times[np.concatenate([[True], times[1:] != times[:-1]])]
+
+    def series(self, market: int, interval_ns: int) -> Series:
+        """The candles of a market at an interval; those that are not complete at the end are left out."""
+        key = market, interval_ns
+        if key not in self._series:
+            self._series[key] = self._base(market) if interval_ns == self.base_ns else self._resampled(*key)
+        return self._series[key]
+
+    def series_of(self, row: NDArray[np.int64]) -> list[Series]:
+        """The series of each market of a trader, by its words in a plan."""
+        return [self.series(int(row[T_MARKET + k]), int(row[T_INTERVAL])) for k in range(int(row[T_MARKETS]))]
+
+    def _base(self, market: int) -> Series:
+        columns = self.columns
+        prices: tuple[Floats, ...] = tuple(getattr(columns, name) for name in _PRICES)
+        if len(columns.symbols) == 1:
+            return Series(columns.open_time, tuple(np.ascontiguousarray(price) for price in prices))
+        rows = self._rows[market]
+        return Series(columns.open_time[rows], tuple(price[rows] for price in prices))
+
+    def _resampled(self, market: int, interval_ns: int) -> Series:
+        base = self.series(market, self.base_ns)
+        made = resample(base.opened, *base.prices, interval_ns, self.base_ns)
+        complete = int(np.searchsorted(made.complete_at, len(base)))
+        prices = tuple(price[:complete] for price in made[1:6])
+        return Series(made.open_time[:complete], prices, made.complete_at[:complete], base)

@@ -1,0 +1,225 @@
+"""Statistics of a run, each with its definition. Pure: arrays in, numbers out; NaN where there is nothing to divide by.
+
+Rule: where quantstats has a formula, it is this one, on the same daily returns. A day's mark is the last equity up to
+the 00:00 UTC that ends it; a day without a candle has none; the opening cash comes before the first. A year has 365 of
+these days where the market trades on Saturdays, else 252. The first and the last day may be shorter than a day.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairsim.market.interval import DAY_NS
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Floats = NDArray[np.float64]
+
+_SATURDAY: Final = 2  # days since 1970-01-01, a Thursday, modulo 7
+
+
+def _statistic(definition: str, form: str) -> Any:
+    return field(metadata={"definition": definition, "form": form})
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a run came to. ``reasons`` says why a number is NaN; ``frame`` shows all of them with their definitions."""
+
+    total_return: float = _statistic("last equity / opening cash - 1", "%")
+    cagr: float = _statistic("(1 + return) ** (days of a year / days) - 1", "%")
+    volatility: float = _statistic("standard deviation (ddof 1) of daily returns, a year", "%")
+    sharpe: float = _statistic("mean / standard deviation of daily returns, a year; no risk-free rate", "2")
+    sharpe_error: float = _statistic(
+        "standard error of sharpe (Mertens 2002; Bailey, López de Prado 2012): "
+        "sqrt((1 - skew * s + (kurtosis - 1) / 4 * s²) / (days - 1)) of the daily ratio s, a year",
+        "2",
+    )
+    sortino: float = _statistic("mean / sqrt(mean of squared negative daily returns), a year", "2")
+    calmar: float = _statistic("cagr / |max_drawdown|", "2")
+    max_drawdown: float = _statistic(
+        "lowest equity / highest before it - 1, over all marks (quantstats sees daily ones only)", "%"
+    )
+    max_drawdown_days: float = _statistic("longest time below an earlier high, in days of 24 hours", "1")
+    exposure: float = _statistic("share of closes at which a position was held", "%")
+    turnover: float = _statistic("notional of all fills / mean equity of the closes", "2")
+    fees: float = _statistic("all fees, in the quote currency", "2")
+    trades: int = _statistic("round trips, flat to flat, that were closed", "0")
+    win_rate: float = _statistic("closed trades with a profit after fees / closed trades", "%")
+    profit_factor: float = _statistic("profits / losses of closed trades, after fees", "2")
+    expectancy: float = _statistic("mean profit of a closed trade after fees, in the quote currency", "2")
+    days: int = _statistic("daily returns there are", "0")
+    days_a_year: int = _statistic("365 where a Saturday has candles, else 252", "0")
+    reasons: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return (each.name for each in fields(self) if each.metadata)
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        """(name, value, definition or why there is no value)."""
+        told = []
+        for each in fields(self):
+            if each.metadata:
+                value = getattr(self, each.name)
+                why = self.reasons.get(each.name) if value != value else None
+                told.append((each.name, _shown(value, each.metadata["form"]), why or each.metadata["definition"]))
+        return told
+
+    @property
+    def frame(self) -> "pl.DataFrame":
+        """Columns ``statistic``, ``value``, ``definition``."""
+        import polars as pl
+
+        rows = [
+            (each.name, float(getattr(self, each.name)), each.metadata["definition"])
+            for each in fields(self)
+            if each.metadata
+        ]
+        return pl.DataFrame(rows, schema=["statistic", "value", "definition"], orient="row")
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<18} {value:>14}" for name, value, _ in self.lines())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td style='text-align:left'>{name}</td><td>{value}</td>"
+            f"<td style='text-align:left'><small>{escape(why)}</small></td></tr>"
+            for name, value, why in self.lines()
+        )
+        return f"<table>{rows}</table>"
+
+
+def _shown(value: float, form: str) -> str:
+    if value != value:
+        return "–"
+    if form == "%":
+        return f"{100 * value:,.2f} %"
+    return f"{value:,.{int(form)}f}"
+
+
+def daily_marks(times: NDArray[np.int64], equity: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """(days since 1970 that have a mark, the last equity of each). ``times`` are close times, rising."""
+    if not len(times):
+        return np.zeros(0, np.int64), np.zeros(0)
+    first, last = ((int(time) - 1) // DAY_NS for time in (times[0], times[-1]))
+    ends = np.searchsorted(times, (np.arange(first, last + 1) + 1) * DAY_NS, side="right")
+    has = np.diff(ends, prepend=0) > 0
+    return np.arange(first, last + 1)[has], equity[ends[has] - 1]
+
+
+def daily_returns(times: NDArray[np.int64], equity: Floats, cash: float) -> tuple[NDArray[np.int64], Floats]:
+    """(days, return of each against the mark before it, the first against the opening cash)."""
+    days, marks = daily_marks(times, equity)
+    before = np.concatenate([[cash], marks[:-1]]) if len(marks) else marks
+    with np.errstate(divide="ignore", invalid="ignore"):  # an account that has lost everything
+        return days, np.where(before > 0, marks / before - 1.0, np.nan)
+
+
+def days_a_year(days: NDArray[np.int64]) -> int:
+    """365 where the market trades on Saturdays, else 252."""
+    return 365 if np.any(days % 7 == _SATURDAY) else 252
+
+
+def drawdown(equity: Floats, cash: float) -> Floats:
+    """Equity / its highest so far (the opening cash included) - 1, at each mark."""
+    return equity / np.maximum.accumulate(np.maximum(equity, cash)) - 1.0
+
+
+def longest_below(times: NDArray[np.int64], below: Floats, start: int) -> int:
+    """Longest time, ns, from a high until it is reached again or the data ends; ``start`` is where the cash was."""
+    highs = times[below == 0.0]
+    points = np.concatenate([[start], highs, times[-1:]])
+    return int(np.diff(points).max()) if len(points) > 1 and np.any(below < 0.0) else 0
+
+
+def sharpe_error(returns: Floats) -> float:
+    """Standard error of mean / standard deviation of returns, not annualised; NaN for fewer than three."""
+    n = len(returns)
+    deviation = returns.std() if n > 2 else 0.0
+    if not deviation > 0.0:
+        return math.nan
+    z = (returns - returns.mean()) / deviation
+    ratio = float(returns.mean() / returns.std(ddof=1))
+    skew, kurtosis = float((z**3).mean()), float((z**4).mean())
+    return math.sqrt(max(0.0, 1.0 - skew * ratio + (kurtosis - 1.0) / 4.0 * ratio * ratio) / (n - 1))
+
+
+def statistics(
+    times: NDArray[np.int64],
+    equity: Floats,
+    cash: float,
+    *,
+    base_ns: int,
+    held: int,
+    notional: float,
+    fees: float,
+    profits: Floats,
+) -> Statistics:
+    """All of them.
+
+    Parameters
+    ----------
+    times, equity : the close and equity of each slice. cash : the opening equity.
+    held : closes at which a position was held. notional, fees : sums over fills, in the quote currency.
+    profits : of the closed trades, after fees.
+    """
+    days, returns = daily_returns(times, equity, cash)
+    year, n = days_a_year(days), len(returns)
+    reasons: dict[str, str] = {}
+    ruined = bool(np.any(np.isnan(returns))) or not equity[-1] > 0
+    total = float(equity[-1] / cash - 1.0)
+    mean, deviation = (float(returns.mean()), float(returns.std(ddof=1))) if n > 1 else (math.nan, math.nan)
+    for name in ("volatility", "sharpe", "sharpe_error"):
+        if n < 2:
+            reasons[name] = f"needs 2 daily returns, there are {n}"
+        elif ruined:
+            reasons[name] = "the account lost everything"
+        elif deviation == 0.0 and name != "volatility":
+            reasons[name] = "daily returns do not vary"
+    downside = math.sqrt(float((np.minimum(returns, 0.0) ** 2).mean())) if n > 1 else math.nan
+    if "sharpe" in reasons and deviation != 0.0:
+        reasons["sortino"] = reasons["sharpe"]
+    elif downside == 0.0:
+        reasons["sortino"] = "no day lost"
+    below = drawdown(equity, cash)
+    deepest = float(min(0.0, below.min()))
+    cagr = (1.0 + total) ** (year / n) - 1.0 if total > -1.0 and n > 0 else -1.0
+    if deepest == 0.0:
+        reasons["calmar"] = "no drawdown"
+    won, lost = float(profits[profits > 0].sum()), float(-profits[profits < 0].sum())
+    if not len(profits):
+        reasons |= dict.fromkeys(("win_rate", "profit_factor", "expectancy"), "no closed trade")
+    elif lost == 0.0:
+        reasons["profit_factor"] = "no losing trade"
+    root = math.sqrt(year)
+    return Statistics(
+        total_return=total,
+        cagr=cagr,
+        volatility=deviation * root,
+        sharpe=_ratio(mean, deviation) * root,
+        sharpe_error=(math.nan if "sharpe_error" in reasons else sharpe_error(returns)) * root,
+        sortino=_ratio(mean, downside) * root,
+        calmar=_ratio(cagr, -deepest),
+        max_drawdown=deepest,
+        max_drawdown_days=longest_below(times, below, int(times[0]) - base_ns) / DAY_NS,
+        exposure=held / len(times),
+        turnover=_ratio(notional, float(equity.mean())),
+        fees=fees,
+        trades=len(profits),
+        win_rate=_ratio(int((profits > 0).sum()), len(profits)),
+        profit_factor=_ratio(won, lost),
+        expectancy=float(profits.mean()) if len(profits) else math.nan,
+        days=n,
+        days_a_year=year,
+        reasons=reasons,
+    )
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b == b and b != 0 else math.nan
