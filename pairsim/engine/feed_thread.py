@@ -273,6 +273,8 @@ class FeedThread:
                 work, future = self._work.get(block=timeout > 0, timeout=timeout if timeout > 0 else None)
             except queue.Empty:
                 return
+            if not future.set_running_or_notify_cancel():  # given up by who asked
+                continue
             try:
                 future.set_result(work())
             except Exception as error:

@@ -20,7 +20,8 @@ def main() -> None:
     fd, caller = int(sys.argv[1]), int(sys.argv[2])
     ours, theirs = wire_pair()
     host = os.getpid()
-    if os.fork() == 0:
+    pid = os.fork()
+    if pid == 0:
         from pairsim.engine.zygote import zygote_main
 
         ours.close()
@@ -33,7 +34,7 @@ def main() -> None:
     setproctitle.setproctitle("pairsim-host")
     from pairsim.engine.hosting import Host
 
-    Host(wire, ours, caller).run()
+    Host(wire, ours, pid, caller).run()
 
 
 if __name__ == "__main__":

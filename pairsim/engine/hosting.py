@@ -5,12 +5,14 @@ order.
 import contextlib
 import logging
 import os
+import queue
 import select
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,12 +42,12 @@ from pairsim.engine.layout import T_INDICATOR, T_INDICATORS, T_INTERVAL, T_LOCKS
 from pairsim.engine.order_engine import OrderEngine
 from pairsim.engine.parentage import pin_to
 from pairsim.engine.plan import make_plan
+from pairsim.engine.pool import DIED, HOPELESS, Pool
 from pairsim.engine.status import STATES, RunState
 from pairsim.engine.swapping import Swapper
-from pairsim.engine.wire import Wire, wire_pair
+from pairsim.engine.wire import Wire
 from pairsim.engine.worker import Setup, Version
 from pairsim.engine.worker_loop import PAUSE, RESUME
-from pairsim.engine.zygote import EXITED, FORK, READY
 from pairsim.errors import EngineError, PairsimError
 from pairsim.feeds.feed import interval_of, is_lockstep
 from pairsim.orders import matching
@@ -58,7 +60,6 @@ from pairsim.strategies.compiler import StrategyCode
 log = logging.getLogger("pairsim.host")
 
 GATE_BUDGET_NS = 200_000_000
-QUICK_DEATHS, QUICK_SECONDS = 20, 2.0  # a worker that dies so often without handling a record will not recover
 
 
 def assign_workers(codes: tuple[StrategyCode, ...], workers: int) -> list[int]:
@@ -77,21 +78,16 @@ def assign_workers(codes: tuple[StrategyCode, ...], workers: int) -> list[int]:
 class Host:
     """One run."""
 
-    def __init__(self, wire: Wire, zygote: Wire, caller: int) -> None:
-        self.wire, self.zygote, self.caller = wire, zygote, caller
-        self.workers: list[Wire | None] = []
-        self.pids: dict[int, int] = {}
-        self.forked_ns: dict[int, int] = {}
-        self.replaced: list[float] = []
-        self.deaths: dict[int, list[float]] = {}
-        self.ready: set[int] = set()
+    def __init__(self, wire: Wire, zygote: Wire, zygote_pid: int, caller: int) -> None:
+        self.wire, self.caller = wire, caller
+        self._zygote = zygote, zygote_pid
         self.health: dict[int, tuple[str, str]] = {}
         self.error = ""
-        self.restarts = 0
         self._notices = os.pipe()
-        self._notes: list[tuple[str, str]] = []
+        self._notes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[int, str, tuple[Any, ...]]] = queue.SimpleQueue()
         self._caller_fd = _watch(caller)
-        self._stopping = False
+        self._stopping = self._lost = False
 
     def run(self) -> None:
         """Serve until told to stop or until the caller has gone."""
@@ -147,6 +143,7 @@ class Host:
             states = np.concatenate([*(i.initial_state() for _, i in code.indicators), np.zeros(0)])
             init_trader(mem, row, code.initial_record(), states, int(row[T_OUTPUTS]))
         self.versions = {t: [self._first_version(t)] for t in range(len(plan.traders))}
+        self.codes = list(plan.codes)  # what each trader runs now, as it was last tuned
         self.journal = Journal.open(spec.store, run=spec.config)
         self._describe()
         self.bell = Doorbell()
@@ -160,16 +157,21 @@ class Host:
             ("started", arena, plan.rows, plan.pairs, plan.instruments, str(self.journal.path), self.journal.run),
             (self.memory.fd,),
         )
-        self.workers = [None] * count
-        for w in range(count):
-            self._fork(w)
+        self.pool = Pool(*self._zygote, self.memory.fd, count, self._setup)
+        self.pool.begin()
         self._warm_host()
-        while len(self.ready) < count:
+        while len(self.pool.ready) < count:
             self._turn()
         self.orders.thread.start()
         threading.Thread(target=self._gate, name="pairsim-gate", daemon=True).start()
+        threading.Thread(target=self._answer_all, name="pairsim-commands", daemon=True).start()
         self._set_state(RunState.RUNNING)
         self.feed.thread.start()
+
+    def _setup(self, index: int) -> Setup:
+        """What a worker is told when it begins: of each trader, the version that runs and the next one."""
+        versions = tuple(v for t, w in enumerate(self.worker_of) if w == index for v in self.versions[t])
+        return Setup(self.arena, len(self.plan.traders), self.arena.markets, versions, self.lockstep, self.pinned)
 
     def _first_version(self, t: int) -> Version:
         row = self.plan.rows[t]
@@ -226,32 +228,40 @@ class Host:
     # -- messages and deaths -----------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        wires = [w for w in self.workers if w is not None]
-        sources: list[Any] = [self.wire, self.zygote, self._notices[0], *self._caller_fd, *wires]
+        sources: list[Any] = [self.wire, self._notices[0], *self._caller_fd, *self._heard()]
         ready, _, _ = select.select(sources, [], [], 0.5)
         if (self._caller_fd and self._caller_fd[0] in ready) or not _alive(self.caller):
             raise EOFError
         if self._notices[0] in ready:
             os.read(self._notices[0], 4096)
-            notes, self._notes = self._notes, []
-            for source, text in notes:
-                self._on_note(source, text)
-        if self.zygote in ready:
-            for message in self.zygote.poll():
-                self._on_zygote(message)
-        for w, wire in enumerate(self.workers):
-            if wire is not None and wire in ready:
-                self._on_worker(w, wire)
+            while not self._notes.empty():
+                self._on_note(*self._notes.get())
+        if self._heard():
+            try:
+                for message in self.pool.hear(ready):
+                    self._on_worker(*message)
+            except EngineError as error:
+                if self.state is RunState.STARTING:
+                    raise
+                self._lost = True
+                self.feed.stopping = True
+                self.fail(str(error))
         if self.wire in ready:
-            for number, name, arguments in self.wire.poll():
-                self._answer(number, name, arguments)
+            for asked in self.wire.poll():
+                self._asked.put(asked)
+
+    def _heard(self) -> list[Wire]:
+        """The wires of the workers, while there are any."""
+        return [] if self._lost or self._stopping else self.pool.sources()
 
     def _note(self, source: str, text: str) -> None:
         """From any thread: tell the main thread."""
-        self._notes.append((source, text))
+        self._notes.put((source, text))
         os.write(self._notices[1], b"!")
 
     def _on_note(self, source: str, text: str) -> None:
+        if source == "stopped":
+            raise EOFError
         if source == "feed" and text == "":
             threading.Thread(target=self._finish, name="pairsim-finish", daemon=True).start()
         elif source == "finished":
@@ -265,69 +275,22 @@ class Host:
             self._say(f"{source}: {text}")
             self._journal_health(None, source, text, None)
 
-    def _on_zygote(self, message: tuple[Any, ...]) -> None:
-        if message[0] == FORK:
-            _, index, pid = message
-            self.pids[pid] = index
-        elif message[0] == EXITED:
-            _, pid, status = message
-            index = self.pids.pop(pid, None)
-            if index is not None and not self._stopping:
-                self._replace(index, status)
+    def _on_worker(self, what: str, index: int, *rest: Any) -> None:
+        if what == "failed":
+            trader, moment, text, trace = rest
+            self.health[trader] = (text, trace)
+            self._journal_health(trader, "failed", text, trace, moment)
+        elif what == HOPELESS:
+            self.fail(*rest)
         else:
-            assert message[0] == READY
-
-    def _on_worker(self, index: int, wire: Wire) -> None:
-        try:
-            messages = wire.poll()
-        except (EOFError, ConnectionResetError):
-            return  # the zygote will report it
-        for message in messages:
-            if message[0] == "ready":
-                self.ready.add(index)
-                if index in self.forked_ns:
-                    self.replaced.append((clock.monotonic_ns() - self.forked_ns.pop(index)) / 1e6)
-            elif message[0] == "failed":
-                _, trader, moment, text, trace = message
-                self.health[trader] = (text, trace)
-                self._journal_health(trader, "failed", text, trace, moment)
+            assert what == DIED
+            self._journal_health(None, "worker", f"worker {index} died with status {rest[0]} and was replaced", None)
 
     def _journal_health(self, trader: int | None, kind: str, text: str, trace: str | None, moment: int = 0) -> None:
         if self.journal.failed is None:
             self.journal.append(
                 "health", [(moment or int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, text, trace)]
             )
-
-    def _fork(self, index: int) -> None:
-        ours, theirs = wire_pair()
-        versions = tuple(v for t, w in enumerate(self.worker_of) if w == index for v in self.versions[t])
-        self.zygote.send((FORK, index), (self.memory.fd, theirs.sock.fileno()))
-        theirs.close()
-        self.workers[index] = ours
-        with contextlib.suppress(OSError):  # it died at once: the zygote will say so
-            ours.send(
-                Setup(self.arena, len(self.plan.traders), self.arena.markets, versions, self.lockstep, self.pinned)
-            )
-
-    def _replace(self, index: int, status: int) -> None:
-        """A worker died: another one takes its ring and its traders' state over where they stand."""
-        self.restarts += 1
-        now = clock.monotonic_ns()
-        recent = [t for t in self.deaths.get(index, []) if now - t < QUICK_SECONDS * 1e9]
-        self.deaths[index] = [*recent, now]
-        if len(recent) >= QUICK_DEATHS and status != -9:
-            self.fail(
-                f"worker {index} died {len(recent) + 1} times within {QUICK_SECONDS:g} s (exit status "
-                f"{status}); look at its strategies"
-            )
-            return
-        old = self.workers[index]
-        if old is not None:
-            old.close()
-        self.workers[index] = None
-        self.forked_ns[index] = now
-        self._journal_health(None, "worker", f"worker {index} died with status {status} and was replaced", None)
-        self._fork(index)
 
     def _say(self, message: str) -> None:
         """Tell the engine what went wrong; the first message stays the one that is shown."""
@@ -380,19 +343,40 @@ class Host:
 
     # -- answers -----------------------------------------------------------------------------------------------------
 
-    def _answer(self, number: int, name: str, arguments: tuple[Any, ...]) -> None:
+    def _answer_all(self) -> None:
+        """A thread of its own: a command may have to wait for a worker that the main thread replaces meanwhile."""
+        done, name = False, ""
+        while not (done and name == "stop"):
+            number, name, arguments = self._asked.get()
+            with contextlib.suppress(OSError):  # who asked has gone, which the main thread sees
+                done = self._answer(number, name, arguments)
+        self._note("stopped", "")
+
+    def in_feed(self, work: Callable[[], Any], timeout: float = 10.0) -> Any:
+        """What ``work`` returns on the feed thread, between two candles; given up whole or not at all."""
+        future = self.feed.call(work)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            if not future.cancel():
+                return future.result(timeout)
+            raise EngineError(
+                f"the feed was not between two candles within {timeout:g} s, nothing was changed: it waits for its "
+                f"next candle, or for a worker that takes none; look at engine.metrics.channels, then try again"
+            ) from None
+
+    def _answer(self, number: int, name: str, arguments: tuple[Any, ...]) -> bool:
         handler: Callable[..., Any] = getattr(self, f"do_{name}")
         try:
             value = handler(*arguments)
         except PairsimError as error:
             self.wire.send((number, "error", type(error).__name__, str(error)))
-            return
+            return False
         except Exception as error:
             self.wire.send((number, "error", "EngineError", f"{type(error).__name__}: {error}"))
-            return
+            return False
         self.wire.send((number, "ok", value, None))
-        if name == "stop":
-            raise EOFError
+        return True
 
     def _must_run(self) -> None:
         if self.state not in (RunState.RUNNING, RunState.PAUSED, RunState.FINISHED):
@@ -439,7 +423,7 @@ class Host:
         """Pause or resume one trader."""
         self._must_run()
         kind = PAUSE if what == "pause" else RESUME
-        sequence = self.feed.call(lambda: self.feed.send_control(trader, kind)).result(10)
+        sequence = self.in_feed(partial(self.feed.send_control, trader, kind))
         if what == "resume":
             self.health.pop(trader, None)
         self._journal_control(sequence, trader, what, "{}")
@@ -465,7 +449,7 @@ class Host:
 
     def do_strategies(self) -> list[StrategyCode]:
         """The strategy each trader runs now."""
-        return [v[-1].code for v in self.versions.values()]
+        return list(self.codes)
 
     def do_metrics(self) -> dict[str, Any]:
         """Latencies and what only this process knows; the counters are in shared memory."""
@@ -475,8 +459,8 @@ class Host:
             "order_to_durable": list(orders.order_to_durable),
             "order_to_fill": list(orders.order_to_fill),
             "journal": self.journal.stats(),
-            "restarts": self.restarts,
-            "replaced_ms": list(self.replaced),
+            "restarts": self.pool.restarts,
+            "replaced_ms": list(self.pool.replaced_ms),
             "error": self.error or orders.error,
             "quarantined": self.feed.quarantine.rows,
         }

@@ -7,6 +7,7 @@ candle on it counts.
 
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Swapper:
-    """Makes versions; used by the host's main thread only."""
+    """Makes versions; used by the thread that answers commands only."""
 
     def __init__(self, host: "Host") -> None:
         self.host = host
@@ -50,7 +51,7 @@ class Swapper:
         stand.
         """
         host = self.host
-        running = host.versions[trader][-1].code
+        running = host.codes[trader]
         if code.indicators != running.indicators or code.record != running.record or code.key != running.key:
             return self.swap(trader, code, kind="tune", values=values)
         record = code.initial_record()
@@ -58,11 +59,10 @@ class Swapper:
             assert code.record.fields is not None
             word = code.record.fields[name][1] // 8
             value = int(record[word])
-            sequence = host.feed.call(lambda w=word, v=value: host.feed.send_control(trader, TUNE, w, v)).result(10)  # type: ignore[misc]
+            sequence = host.in_feed(partial(host.feed.send_control, trader, TUNE, word, value))
             host._journal_control(sequence, trader, "tune", json.dumps({name: float(values[name])}))
-        newest = host.versions[trader][-1]
-        host.versions[trader][-1] = Version(
-            trader, newest.version, newest.row, code, newest.indicators, newest.constants, newest.history
+        host.codes[trader] = (
+            code  # not in the version: it begins as it was swapped in, and is tuned where its record stands
         )
         return None
 
@@ -89,13 +89,14 @@ class Swapper:
         def send() -> int:
             history = host.feed.closed_history(trader)
             version = Version(trader, number, row, code, indicators, np.concatenate([*constants, np.zeros(0)]), history)
-            host.versions[trader] = [host.versions[trader][-1], version]
-            wire = host.workers[host.worker_of[trader]]
-            if wire is not None:
-                wire.send(version)
+            newest = host.versions[trader][-1]
+            host.pool.give(
+                host.worker_of[trader], version, lambda: host.versions.__setitem__(trader, [newest, version])
+            )
             return host.feed.send_control(trader, SWAP, number)
 
-        sequence = host.feed.call(send).result(10)
+        sequence = host.in_feed(send)
+        host.codes[trader] = code
         host.health.pop(trader, None)
         payload = {"strategy": repr(code.strategy), "compiled": code.compiled, **({"values": values} if values else {})}
         host._journal_control(sequence, trader, kind, json.dumps(payload, default=float))

@@ -9,6 +9,7 @@ import pickle
 import select
 import socket
 import struct
+import threading
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -23,6 +24,7 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._buffer = bytearray()
+        self._sending = threading.Lock()  # a message goes out whole, whichever thread sends the next one
         self._fds: list[int] = []
 
     def fileno(self) -> int:
@@ -35,11 +37,12 @@ class Wire:
 
     def send_packed(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
         """Send what `packed` made."""
-        if fds:
-            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
-            sent = self.sock.sendmsg([data], ancillary)
-            data = data[sent:]
-        self.sock.sendall(data)
+        with self._sending:
+            if fds:
+                ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+                sent = self.sock.sendmsg([data], ancillary)
+                data = data[sent:]
+            self.sock.sendall(data)
 
     def receive(self, timeout: float | None = None) -> Any:
         """The next message.
@@ -66,11 +69,17 @@ class Wire:
         ------
         EOFError : the other end has gone.
         """
-        while select.select([self.sock], [], [], 0)[0]:
-            self._read()
+        gone: OSError | EOFError | None = None
+        while gone is None and select.select([self.sock], [], [], 0)[0]:
+            try:
+                self._read()
+            except (EOFError, ConnectionResetError) as error:
+                gone = error
         messages = []
         while (message := self._next()) is not _NOTHING:
             messages.append(message)
+        if gone is not None and not messages:  # last words first: that it has gone is said again
+            raise gone
         return messages
 
     def close(self) -> None:
