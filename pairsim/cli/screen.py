@@ -266,11 +266,15 @@ def table(columns: Sequence[Column], rows: Sequence[tuple[Text, ...]], width: in
         if columns[least].rank == 0:
             break
         kept.remove(least)
-    out = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
+    out = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="")
     for i in kept:
         c = columns[i]
         out.add_column(
-            c.head, justify="right" if c.right else "left", no_wrap=True, overflow="crop", min_width=min(wide[i], 3)
+            Text(c.head, "dim"),
+            justify="right" if c.right else "left",
+            no_wrap=True,
+            overflow="crop",
+            min_width=min(wide[i], 3),
         )
     for row in rows:
         out.add_row(*(row[i] for i in kept))

@@ -69,8 +69,8 @@ def test_run_in_a_log_has_plain_lines_and_a_summary_that_adds_up() -> None:
     assert not CONTROL.search(result.stdout)
     lines = result.stdout.splitlines()
     assert len([line for line in lines if " running, trading active, feed 2025-01-01 " in line]) >= 3
-    end = next(i for i, line in enumerate(lines) if line.startswith("pairsim demo: 3."))
-    assert lines[end].endswith("seed 459, stopped")
+    end = next(i for i, line in enumerate(lines) if " of feed time, " in line)
+    assert re.fullmatch(rf"pairsim demo: \S+ s at speed 600x, .+, seed {demo.SEED}, stopped", lines[end])
     told = _summary("\n".join(lines[end:]))
     rows = [
         re.fullmatch(rf"{re.escape(name)} +(\w+ \w+) +([\d,]+) +(\d+) +(\d+) +(\S+) +(\S+) +(\S+)", line.strip())
@@ -98,7 +98,7 @@ def test_markets_of_ones_own_in_a_store_of_ones_own_show_this_run_only(tmp_path:
     for _ in range(2):
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
-        told = _summary(result.stdout.partition("pairsim demo: 1.")[2])
+        told = _summary(result.stdout.partition(" of feed time, ")[2])
         rows = re.findall(r"^(?:AAA|BBB)/USD +\w+ \w+ +[\d,]+ +(\d+) +(\d+)", result.stdout, flags=re.MULTILINE)
         assert sum(int(orders) for orders, _ in rows) == _number(told["orders"]) > 0
         assert f"journal: {store}" in result.stdout
