@@ -145,7 +145,7 @@ def _read_until(terminal: int, wanted: str, text: str = "") -> str:
             return text
         if not read:
             return text
-        text += read.decode()
+        text += read.decode(errors="replace")  # a read may end within a character
     return text
 
 
