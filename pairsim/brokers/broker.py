@@ -14,7 +14,7 @@ A broker of one's own in ten lines::
             self.reports.canceled(order)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 
@@ -52,6 +52,7 @@ class Order:
     emit_ns: int = 0
     replaces: bool = False  # first of a decision: the pair's working entries go before it
     manual: bool = False  # by the user's hand, not a strategy's: it passes a halt
+    trades: set[str] = field(default_factory=set)  # ids of its fills: one that is told again is known
 
 
 class Reports(Protocol):
@@ -71,7 +72,10 @@ class Reports(Protocol):
         trade_id: str | None = None,
         timestamp: int | None = None,
     ) -> None:
-        """A fill: quantity in the base asset, fee in the quote currency, ``timestamp`` in feed time (ns)."""
+        """A fill: quantity in the base asset, fee in the quote currency, ``timestamp`` in feed time (ns).
+
+        ``trade_id`` is the venue's, unique in the store; a fill told again with it counts once.
+        """
 
     def rejected(self, order: Order, reason: str) -> None:
         """The venue definitely refused the order."""

@@ -60,6 +60,7 @@ from pairsim.strategies.compiler import StrategyCode
 log = logging.getLogger("pairsim.host")
 
 GATE_BUDGET_NS = 200_000_000
+FINISH_SECONDS, STOP_SECONDS = 30.0, 3.0  # how long a broker may take for what it has been asked already
 
 
 def assign_workers(codes: tuple[StrategyCode, ...], workers: int) -> list[int]:
@@ -149,6 +150,7 @@ class Host:
         self.bell = Doorbell()
         self.orders = OrderEngine(mem, arena, plan, spec.broker, self.journal, self.bell, self.lockstep)
         self.orders.on_error = lambda message: self._note("orders", message)
+        self.orders.on_failure = lambda message: self._note("order engine", message)
         self.feed = FeedThread(
             mem, arena, plan, spec.feed, self.worker_of, self.bell, lambda reason: self._note("feed", reason)
         )
@@ -269,7 +271,7 @@ class Host:
                 self._set_state(RunState.FINISHED)
         elif source == "feed" and text == "stopped":
             pass
-        elif source in ("feed", "gate"):
+        elif source in ("feed", "gate", "order engine"):
             self.fail(f"{source}: {text}")
         else:
             self._say(f"{source}: {text}")
@@ -321,25 +323,25 @@ class Host:
     def _finish(self) -> None:
         """The data ended: orders under way settle, those nothing can match any more expire."""
         try:
-            self._settle_orders(Status.EXPIRED, matching.END_OF_DATA)
+            self._settle_orders(FINISH_SECONDS)
             self._note("finished", "")
         except Exception as error:
             self._note("gate", f"{type(error).__name__}: {error}")
 
-    def _settle_orders(self, status: Status, reason: int) -> None:
-        self._quiet()
-        self.orders.call(lambda: self.orders.end_all(status, reason)).result(30)
-        self.orders.call(self.orders.drained).result(30)
+    def _settle_orders(self, seconds: float) -> None:
+        self._quiet(seconds)
+        self.orders.call(lambda: self.orders.end_all(Status.EXPIRED, matching.END_OF_DATA)).result(30)
+        self.orders.call(lambda: self.orders.drained(seconds)).result(seconds + 30)
         self.journal.flush()
 
-    def _quiet(self, timeout: float = 10.0) -> None:
-        """Wait until no decision is on its way from the workers to the order engine."""
-        deadline = clock.monotonic_ns() + int(timeout * 1e9)
+    def _quiet(self, seconds: float) -> None:
+        """Wait until no decision is on its way from the workers to the broker."""
+        deadline = clock.monotonic_ns() + int(seconds * 1e9)
         rings = [*self.arena.order_rings, self.arena.gate_ring, self.arena.broker_ring, *self.arena.candle_rings]
         while any(ring_stats(self.mem, r)["depth"] for r in rings) and clock.monotonic_ns() < deadline:
             time.sleep(0.001)
         time.sleep(0.002)  # the gate may hold one it has popped and not yet passed on
-        self.orders.call(self.orders.drained).result(timeout)
+        self.orders.call(lambda: self.orders.drained(seconds)).result(seconds + 30)
 
     # -- answers -----------------------------------------------------------------------------------------------------
 
@@ -401,6 +403,10 @@ class Host:
     def do_halt(self) -> int:
         """Latch the kill switch and take every working order out; returns how many there were."""
         self.mem[H_TRADING] = HALT
+        if self.orders.error:
+            raise EngineError(
+                f"trading is halted, but what works at the broker cannot be canceled: {self.orders.error}"
+            )
         count = int(self.orders.call(self.orders.halt).result(10))
         self._journal_control(0, None, "halt", "{}")
         return count
@@ -472,8 +478,8 @@ class Host:
             self._flat(10.0)
         failed = self.state is RunState.FAILED
         self.feed.stop()
-        if not failed and not self.orders.error:
-            self._settle_orders(Status.EXPIRED, matching.END_OF_DATA)
+        if not self.orders.error:
+            self._settle_orders(STOP_SECONDS)
         last = self.do_metrics()
         last["health"] = self.do_health()
         self._stopping = True

@@ -6,12 +6,13 @@ the journal -> durable
 """
 
 import asyncio
+import inspect
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from math import nan
+from math import isfinite, nan
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ from pairsim.store.journal import Journal
 
 TAKE = 128  # decisions taken per callback, so that candles and timers get their turn
 MARK_SECONDS = 0.1
+CANCEL_SECONDS = 3.0  # a broker that does not answer a cancel by then leaves the order UNKNOWN
 LATENCIES = 4096
 _MARKET = int(OrderType.MARKET)
 _TYPES = [t.name for t in OrderType]
@@ -138,7 +140,8 @@ class OrderEngine:
         self.order_to_fill: deque[int] = deque(maxlen=LATENCIES)
         self.loop = asyncio.new_event_loop()
         self.error: str = ""
-        self.on_error: Callable[[str], None] = lambda message: None
+        self.on_error: Callable[[str], None] = lambda message: None  # the broker said something odd
+        self.on_failure: Callable[[str], None] = lambda message: None  # no order can be sent any more
         self._decisions = np.zeros((TAKE, DECISION_WORDS), np.int64)
         self._candles = np.zeros((1024, CANDLE_WORDS), np.int64)
         self._stopping = asyncio.Event()
@@ -176,6 +179,18 @@ class OrderEngine:
         self.loop.remove_reader(self.bell.fd)
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=2.0)
+        await self._close_broker()
+
+    async def _close_broker(self) -> None:
+        close = getattr(self.broker, "close", None)
+        if close is None or self.venue is not None:
+            return
+        try:
+            closing = close()
+            if inspect.isawaitable(closing):
+                await asyncio.wait_for(closing, CANCEL_SECONDS)
+        except Exception as error:  # its orders are settled: nothing hangs on it
+            self.on_error(f"broker.close failed: {type(error).__name__}: {error}")
 
     def _on_bell(self) -> None:
         self.bell.clear()
@@ -208,7 +223,7 @@ class OrderEngine:
         if not self.error:
             self.error = message
             self.mem[H_TRADING] = checks.HALT
-            self.on_error(message)
+            self.on_failure(message)
 
     # -- decisions in ------------------------------------------------------------------------------------------------
 
@@ -338,6 +353,8 @@ class OrderEngine:
         self.live[order.venue_id] = order
         try:
             await self.broker.submit(order)  # type: ignore[union-attr]
+        except asyncio.CancelledError:  # by `drained`, which has waited long enough
+            self._event(order, Status.UNKNOWN, "the engine stopped before the broker had answered")
         except Exception as error:  # maybe executed: never resent
             self._event(order, Status.UNKNOWN, f"submit failed: {type(error).__name__}: {error}")
 
@@ -377,7 +394,9 @@ class OrderEngine:
     async def _cancel_order(self, order: Order) -> None:
         order.status = Status.PENDING_CANCEL
         try:
-            await self.broker.cancel(order)  # type: ignore[union-attr]
+            await asyncio.wait_for(self.broker.cancel(order), CANCEL_SECONDS)  # type: ignore[union-attr]
+        except TimeoutError:
+            self._event(order, Status.UNKNOWN, f"the broker has not answered the cancel within {CANCEL_SECONDS:g} s")
         except Exception as error:
             self._event(order, Status.UNKNOWN, f"cancel failed: {type(error).__name__}: {error}")
 
@@ -560,8 +579,7 @@ class OrderEngine:
             kind = matching.EXPIRED if status is Status.EXPIRED else matching.CANCELED
             self._apply(self.venue.end(kind, reason, time))
         else:
-            for order in list(self.live.values()):
-                await self._cancel_order(order)
+            await asyncio.gather(*(self._cancel_order(order) for order in list(self.live.values())))
         await self._settled()
         return count
 
@@ -593,11 +611,17 @@ class OrderEngine:
         self._flush(rows, [], begun, ready)
         return len(ready)
 
-    async def drained(self) -> None:
-        """Wait until no task is under way and all is booked."""
-        me = asyncio.current_task()
+    async def drained(self, seconds: float) -> None:
+        """Wait until no task is under way and all is booked; what a broker has not answered by then is given up."""
+        me, deadline = asyncio.current_task(), self.loop.time() + seconds
         while others := [t for t in self.tasks if t is not me]:
-            await asyncio.wait(others, timeout=1.0)
+            left = deadline - self.loop.time()
+            if left <= 0:
+                for task in self.sending:
+                    task.cancel()
+                await asyncio.wait(others, timeout=1.0)
+                break
+            await asyncio.wait(others, timeout=min(left, 1.0))
         await self._settled()
 
     # -- what a broker of one's own tells (Reports)
@@ -614,12 +638,19 @@ class OrderEngine:
     ) -> None:  # fmt: skip
         """See `Reports`."""
         cell = self.arena.portfolio + ACCOUNT_WORDS + order.market * MARKET_WORDS
+        if not (isfinite(quantity) and isfinite(price) and isfinite(fee) and quantity > 0 and price > 0):
+            raise BrokerError(
+                f"a fill of {quantity!r} at {price!r}, fee {fee!r}, for {order.client_order_id} cannot be booked: "
+                "quantity and price must be finite numbers above 0, the fee finite"
+            )
+        if trade_id in order.trades:
+            return
         units = round(quantity * float(self.memf[cell + M_BASE_SCALE]))
         notional = int(notional_of(float(price), units, float(self.memf[cell + M_TO_QUOTE])))
-        if units <= 0 or not price > 0 or notional < 0:
+        if units <= 0 or notional < 0:
             raise BrokerError(
                 f"a fill of {quantity!r} at {price!r} for {order.client_order_id} cannot be booked: "
-                "both must be above 0"
+                "it is less than a unit of the market, or more than can be counted"
             )
         left = order.units - order.filled_units
         if units > left:
@@ -632,6 +663,7 @@ class OrderEngine:
         time, wall = int(self.mem[H_FEED_TIME]) if timestamp is None else timestamp, clock.wall_ns()
         self.trades += 1
         name = trade_id if trade_id is not None else f"{self.journal.run}-{self.trades}"
+        order.trades.add(name)
         trader, liquidity = self.plan.pairs[order.pair][0], Liquidity.MAKER if maker else Liquidity.TAKER
         fee_units = -int(-fee * scale // 1)
         self.journal.append(
