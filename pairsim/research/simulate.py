@@ -1,5 +1,6 @@
 """From traders and a history to the arrays the plain loop takes, and back: one run, nothing judged yet."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,9 @@ from pairsim.brokers.sim import SimBroker
 from pairsim.engine.evaluation import BAD_MARKET, PROBLEM, RAISED
 from pairsim.engine.layout import (
     B_EVALUATED,
+    B_MARKET,
     B_SKIPPED,
+    BM_CLOSED,
     T_B,
     T_B_WORDS,
     T_INTERVAL,
@@ -53,9 +56,12 @@ from pairsim.research.loop import (
     scratch_words,
 )
 from pairsim.strategies import scan_entry as block_of
+from pairsim.strategies.context import CANDLE_FIELDS, POSITION_FIELDS, VIEW_MARKET
+from pairsim.strategies.signal import SIGNAL
 
 _MATCHED_LOG: Final = 16  # room for an order in so many candles at first; what is not used is never touched
 _SMALLEST_LOG: Final = 1 << 12
+ONLY_COMPILED: Final = "only the compiled method fails here: an integer leaves the range of 64 bits; use floats"
 
 
 @dataclass(frozen=True)
@@ -236,16 +242,41 @@ class Prepared:
 
     def _failure(self, cursor: NDArray[np.int64], scratch: NDArray[np.int64], state: NDArray[np.int64]) -> str:
         t, s, code = int(cursor[C_TRADER]), int(cursor[C_SLICE]), int(cursor[C_CODE])
-        where = f"trader {self.plan.traders[t].name!r} failed at the candle of {format_time(self.history.slices[s])}"
+        trader = self.plan.traders[t]
+        where = f"trader {trader.name!r} failed at the candle of {format_time(self.history.slices[s])}"
+        values = f"with {self._values(t, scratch, state)}"
         if code == BAD_MARKET:
-            return f"{where}: it returned a signal for a market it does not have; market= counts from 0"
+            most = len(trader.markets) - 1
+            return (
+                f"{where}: it returned a signal for a market it does not have; market= is from 0 to {most} ({values})"
+            )
         if code == RAISED:
-            return f"{where}: {self._raised(t, scratch, state)}"
-        problem = PROBLEMS.get(PROBLEM - code, f"problem {PROBLEM - code}")
-        return f"{where}: it returned a signal that cannot be traded: {problem}"
+            return f"{where}, {values}: {self._raised(t)}"
+        signal = SIGNAL.names or ()
+        words = scratch[SCRATCH_OUT : SCRATCH_OUT + len(signal)].view(SIGNAL)[0]
+        told = PROBLEMS[PROBLEM - code].format(**{name: words[name].item() for name in signal})
+        return f"{where}: it returned a signal that cannot be traded: {told} ({values})"
 
-    def _raised(self, t: int, scratch: NDArray[np.int64], state: NDArray[np.int64]) -> str:
-        return self.plan.codes[t].last_error() or "raised in compiled code"
+    def _values(self, t: int, scratch: NDArray[np.int64], state: NDArray[np.int64]) -> str:
+        """What the strategy was shown of its first market."""
+        row, view = self._rows[t], scratch[SCRATCH_VIEW:].view(np.float64)
+        shown = {name: view[VIEW_MARKET + k] for k, name in enumerate((*CANDLE_FIELDS, *POSITION_FIELDS))}
+        closed = int(state[row[T_B] + B_MARKET + BM_CLOSED])
+        series = self.history.series_of(row)[0]
+        for name, indicator in self.plan.codes[t].indicators:
+            for field, column in zip(indicator.fields, series.outputs(indicator), strict=True):
+                shown[name if len(indicator.fields) == 1 else f"{name}.{field}"] = column[closed - 1]
+        return ", ".join(f"{name} {float(value):g}" for name, value in shown.items())
+
+    def _raised(self, t: int) -> str:
+        """The traceback: of a compiled strategy that of its plain twin, which trades the same up to this candle."""
+        code = self.plan.codes[t]
+        if code.compiled:
+            twin = Prepared(self.plan, self.history, self.broker, self.cash)
+            twin._addresses[t], twin._scan = code.plain().address(), 0
+            with contextlib.suppress(StrategyError):
+                twin.run()
+        return code.last_error() or ONLY_COMPILED
 
 
 def _doubled(log: np.ndarray, used: int, more: int = 0) -> np.ndarray:

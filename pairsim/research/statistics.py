@@ -46,7 +46,9 @@ class Statistics:
     max_drawdown: float = _statistic(
         "lowest equity / highest before it - 1, over all marks (quantstats sees daily ones only)", "%"
     )
-    max_drawdown_days: float = _statistic("longest time below an earlier high, in days of 24 hours", "1")
+    max_drawdown_days: float = _statistic(
+        "longest time from a high to the next one or the end (quantstats: from the day after), in days of 24 hours", "1"
+    )
     exposure: float = _statistic("share of closes at which a position was held", "%")
     turnover: float = _statistic("notional of all fills / mean equity of the closes", "2")
     fees: float = _statistic("all fees, in the quote currency", "2")

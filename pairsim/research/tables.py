@@ -70,7 +70,7 @@ class Tables:
                 _word("unit", np.where(close, len(UNITS), log["unit"]), (*UNITS, None)),
                 _nullable("amount", np.where(close, np.nan, log["amount"])),
                 *prices,
-                _time("expires", log["expires"], log["expires"] > 0),
+                _given("expires", log["expires"], log["expires"] > 0).cast(pl.Datetime("ns", "UTC")),
                 _word("denied", log["verdict"], (None, *checks.REASONS[1:])),
                 pl.Series("client_order_id", self._client_ids(), dtype=pl.String),
             ]
@@ -158,9 +158,8 @@ class Tables:
     def _fills(self) -> "pl.DataFrame":
         import polars as pl
 
-        fills, plan = self._fill_events, self._simulation.plan
+        fills = self._fill_events
         n = len(fills)
-        traders = np.array([t for t, _ in plan.pairs], np.int64)
         trade = np.arange(1, n + 1)
         return pl.DataFrame(
             [
@@ -170,7 +169,7 @@ class Tables:
                 pl.Series("order_id", self._numbers(fills["order_id"])),
                 pl.Series("timestamp", fills["time"]),
                 pl.Series("wall_ns", [None] * n, dtype=pl.Int64),
-                pl.Series("trader", traders[fills["pair"]]),
+                pl.Series("trader", self._traders_of(fills)),
                 *(pl.Series(name, fills[name]) for name in ("market", "side", "quantity", "price", "notional", "fee")),
                 pl.Series("liquidity", fills["liquidity"]),
                 pl.Series("late", fills["late"]),
@@ -180,71 +179,65 @@ class Tables:
     def _orders(self) -> "pl.DataFrame":
         import polars as pl
 
-        simulation, log, armed = self._simulation, self._simulation.orders, self._armed
+        from pairsim.store import frames
+
+        parts = [frames.raw("orders", []), self._decided(), self._protective()]
+        return pl.concat(parts, how="diagonal_relaxed").with_columns(run=pl.lit(RUN, pl.Int64)).sort("order_id")
+
+    def _decided(self) -> "pl.DataFrame":
+        """Orders of decisions, with what those had read."""
+        import polars as pl
+
+        simulation, log = self._simulation, self._simulation.orders
         plan, mem = simulation.plan, simulation.portfolio
         scale = float(mem.view(np.float64)[A_QUOTE_SCALE])
         seen = positions_at(log, self._fill_events, plan, int(mem[A_OPENING]))
         slices = np.searchsorted(simulation.times, log["time"])
-        clients, parents = self._client_ids(), armed["order_id"] // matching.ID_STEP - 1
-        stop_loss = armed["type"] == int(OrderType.STOP_LOSS)
-        endings = np.where(stop_loss, "sl", "tp").tolist()
-        traders = np.array([t for t, _ in plan.pairs], np.int64)
-        nothing, none = np.full(len(armed), np.nan), np.zeros(len(armed), np.int64)
-        numbers = np.array(list(self._order_ids.values()), np.int64)
-
-        def both(name: str, first: np.ndarray, second: np.ndarray, *, null: bool = False) -> pl.Series:
-            joined = np.concatenate([first, second])
-            series = pl.Series(name, joined)
-            if joined.dtype == np.float64:
-                return series.fill_nan(None)
-            return (
-                pl.select(
-                    pl.when(pl.Series([False] * len(first) + [True] * len(second)))
-                    .then(None)
-                    .otherwise(series)
-                    .alias(name)
-                ).to_series()
-                if null
-                else series
-            )
-
-        frame = pl.DataFrame(
-            [
-                both("order_id", self._numbers(log["order_id"]), self._numbers(armed["order_id"])),
-                pl.Series("run", np.full(len(numbers), RUN)),
-                pl.Series(
-                    "client_order_id",
-                    [*clients, *(f"{clients[p]}-{end}" for p, end in zip(parents.tolist(), endings, strict=True))],
-                    dtype=pl.String,
-                ),
-                both("timestamp", log["time"], armed["time"]),
-                pl.Series("wall_ns", [None] * len(numbers), dtype=pl.Int64),
-                both("trader", log["trader"], traders[armed["pair"]]),
-                both("market", log["market"], armed["market"]),
-                both("side", log["side"], armed["side"]),
-                both("type", log["type"], armed["type"]),
-                both("quantity", log["quantity"], armed["quantity"]),
-                both("limit_price", log["limit"], np.where(stop_loss, np.nan, armed["price"])),
-                both("stop_price", log["stop"], np.where(stop_loss, armed["price"], np.nan)),
-                _expiry(np.concatenate([log["expires"], none])),
-                both("n", slices, none, null=True),
-                both("signal", log["signal"], none, null=True),
-                pl.Series(
-                    "parent_order_id",
-                    [*[None] * len(log), *(int(x) for x in self._numbers((parents + 1) * matching.ID_STEP))],
-                    dtype=pl.Int64,
-                ),
-                both("position_quantity", seen.quantity, nothing),
-                both("position_average_price", seen.average_price, nothing),
-                both("position_pending", np.zeros(len(log)), nothing),
-                both("cash", seen.cash / scale, nothing),
-                both("equity", simulation.equity[slices] if len(log) else np.zeros(0), nothing),
-                pl.Series("portfolio_sequence", [None] * len(numbers), dtype=pl.Int64),
-                both("stop_loss", log["stop_loss"], nothing),
-                both("take_profit", log["take_profit"], nothing),
-            ]
+        same = {
+            name: np.ascontiguousarray(log[name]) for name in ("trader", "market", "side", "type", "quantity", "signal")
+        }
+        prices = {"limit_price": "limit", "stop_price": "stop", "stop_loss": "stop_loss", "take_profit": "take_profit"}
+        return pl.DataFrame(
+            {
+                "order_id": self._numbers(log["order_id"]),
+                "client_order_id": pl.Series(self._client_ids(), dtype=pl.String),
+                "timestamp": np.ascontiguousarray(log["time"]),
+                **same,
+                **{name: _nullable(name, log[column]) for name, column in prices.items()},
+                "expires_ns": _given("expires_ns", log["expires"], log["expires"] > 0),
+                "n": slices,
+                "position_quantity": seen.quantity,
+                "position_average_price": seen.average_price,
+                "position_pending": np.zeros(len(log)),  # with one, the signal would have been skipped
+                "cash": seen.cash / scale,
+                "equity": simulation.equity[slices] if len(log) else np.zeros(0),
+            }
         )
-        return frame.sort("order_id")
+
+    def _protective(self) -> "pl.DataFrame":
+        """Orders that a fill brought about."""
+        import polars as pl
+
+        armed, clients = self._armed, self._client_ids()
+        parents = armed["order_id"] // matching.ID_STEP
+        stop_loss = armed["type"] == int(OrderType.STOP_LOSS)
+        names = [
+            f"{clients[parent - 1]}-{'sl' if stop else 'tp'}"
+            for parent, stop in zip(parents.tolist(), stop_loss.tolist(), strict=True)
+        ]
+        same = {name: np.ascontiguousarray(armed[name]) for name in ("market", "side", "type", "quantity")}
+        return pl.DataFrame(
+            {
+                "order_id": self._numbers(armed["order_id"]),
+                "client_order_id": pl.Series(names, dtype=pl.String),
+                "timestamp": np.ascontiguousarray(armed["time"]),
+                "trader": self._traders_of(armed),
+                **same,
+                "limit_price": _nullable("limit_price", np.where(stop_loss, np.nan, armed["price"])),
+                "stop_price": _nullable("stop_price", np.where(stop_loss, armed["price"], np.nan)),
+                "parent_order_id": self._numbers(parents * matching.ID_STEP),
+            }
+        )
 
     # -- numbers ------------------------------------------------------------------------------------------------------
 
@@ -268,6 +261,9 @@ class Tables:
             ids = np.concatenate([log["order_id"], armed["order_id"]])[order].tolist()
             self._ids = {venue: number for number, venue in enumerate(ids, 1)}
         return self._ids
+
+    def _traders_of(self, events: np.ndarray) -> NDArray[np.int64]:
+        return np.array([trader for trader, _ in self._simulation.plan.pairs], np.int64)[events["pair"]]
 
     def _numbers(self, venue_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.array([self._order_ids[venue] for venue in venue_ids.tolist()], np.int64)
@@ -293,14 +289,9 @@ def _word(name: str, numbers: np.ndarray, words: Any) -> "pl.Series":
     return pl.Series(name, words, dtype=pl.String).gather(np.ascontiguousarray(numbers, np.int64))
 
 
-def _time(name: str, values: np.ndarray, given: np.ndarray) -> "pl.Series":
+def _given(name: str, values: np.ndarray, given: np.ndarray) -> "pl.Series":
+    """Whole numbers, null where none is given."""
     import polars as pl
 
-    times = pl.Series(name, np.ascontiguousarray(values, np.int64)).cast(pl.Datetime("ns", "UTC"))
-    return pl.select(pl.when(pl.Series(given)).then(times).alias(name)).to_series()
-
-
-def _expiry(values: np.ndarray) -> "pl.Series":
-    import polars as pl
-
-    return pl.Series("expires_ns", np.ascontiguousarray(values, np.int64))
+    numbers = pl.Series(name, np.ascontiguousarray(values, np.int64))
+    return numbers.set(pl.Series(~given, dtype=pl.Boolean), None)
