@@ -129,13 +129,11 @@ def _flatten(values, start, stop, period, state, average, variance):
             last = values[i]
             if equal >= period:
                 average[i - start], variance[i - start] = last, 0.0
-    else:  # too few for any window: only the run at the end may go on
+    else:  # too few for any window: only the run at the end may go on, and a whole block of equals is no few
         equal, i = 1.0, stop - 1
         while i > start and values[i] == values[i - 1]:
             equal += 1.0
             i -= 1
-        if i == start and values[start] == state[_LAST]:
-            equal += state[_EQUAL]
         last = values[stop - 1]
     state[_EQUAL], state[_LAST] = equal, last
 
