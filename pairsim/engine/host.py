@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+from pairsim.engine.parentage import die_with_caller, die_with_parent
 from pairsim.engine.wire import Wire, wire_pair
 
 
@@ -20,13 +21,16 @@ def main() -> None:
     fd, caller = int(sys.argv[1]), int(sys.argv[2])
     ours, theirs = wire_pair()
     host = os.getpid()
+    os.environ["SPT_NOENV"] = "1"  # setproctitle: leave the environment in /proc alone, processes are found by it
     pid = os.fork()
     if pid == 0:
+        die_with_parent(host)  # before anything is imported, which may take longer than we may live on
         from pairsim.engine.zygote import zygote_main
 
         ours.close()
         os.close(fd)
         zygote_main(theirs, host)
+    die_with_caller(caller)
     theirs.close()
     wire = Wire(socket.socket(fileno=fd))
     import setproctitle
@@ -34,7 +38,7 @@ def main() -> None:
     setproctitle.setproctitle("pairsim-host")
     from pairsim.engine.hosting import Host
 
-    Host(wire, ours, pid, caller).run()
+    Host(wire, ours, pid).run()
 
 
 if __name__ == "__main__":

@@ -79,15 +79,14 @@ def assign_workers(codes: tuple[StrategyCode, ...], workers: int) -> list[int]:
 class Host:
     """One run."""
 
-    def __init__(self, wire: Wire, zygote: Wire, zygote_pid: int, caller: int) -> None:
-        self.wire, self.caller = wire, caller
+    def __init__(self, wire: Wire, zygote: Wire, zygote_pid: int) -> None:
+        self.wire = wire
         self._zygote = zygote, zygote_pid
         self.health: dict[int, tuple[str, str]] = {}
         self.error = ""
         self._notices = os.pipe()
         self._notes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._asked: queue.SimpleQueue[tuple[int, str, tuple[Any, ...]]] = queue.SimpleQueue()
-        self._caller_fd = _watch(caller)
         self._stopping = self._lost = False
 
     def run(self) -> None:
@@ -230,10 +229,8 @@ class Host:
     # -- messages and deaths -----------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        sources: list[Any] = [self.wire, self._notices[0], *self._caller_fd, *self._heard()]
+        sources: list[Any] = [self.wire, self._notices[0], *self._heard()]
         ready, _, _ = select.select(sources, [], [], 0.5)
-        if (self._caller_fd and self._caller_fd[0] in ready) or not _alive(self.caller):
-            raise EOFError
         if self._notices[0] in ready:
             os.read(self._notices[0], 4096)
             while not self._notes.empty():
@@ -507,21 +504,3 @@ def broker_costs(broker: Broker | SimBroker) -> Costs:
         return broker.costs
     fee = float(getattr(broker, "fee_bps", 0.0))
     return Costs(fee, fee, float(getattr(broker, "slippage_bps", 0.0)), bool(getattr(broker, "short", False)))
-
-
-def _watch(caller: int) -> list[int]:
-    """A descriptor that becomes readable when the caller has gone; none where there is no pidfd."""
-    try:
-        return [os.pidfd_open(caller)]
-    except (AttributeError, OSError):
-        return []
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,21 +1,58 @@
-"""What a child process is bound to: its parent, with which it ends, and its core. Linux: the kernel's own signal;
-elsewhere: the parent's id is watched.
+"""What a process of a run is bound to: its parent or caller, with which it ends, and its core. Linux: the kernel's own
+signal and a descriptor of the process; elsewhere (and with ``PAIRSIM_PORTABLE=1``) the process id is watched.
 """
 
 import ctypes
 import os
+import select
 import signal
 import sys
+import threading
+import time
 
 _PR_SET_PDEATHSIG = 1
+_PORTABLE = sys.platform != "linux" or os.environ.get("PAIRSIM_PORTABLE", "") not in ("", "0")
+_LOOK_SECONDS = 0.2
 
 
 def die_with_parent(parent: int) -> None:
     """Ask to be killed when the thread that forked us ends, and leave at once if that has happened already."""
-    if sys.platform == "linux":
+    if not _PORTABLE:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def die_with_caller(caller: int) -> None:
+    """End this process when ``caller`` has gone, whatever its other threads are doing; at once if that is so already.
+
+    Not the kernel's signal: that comes when the *thread* that started us ends.
+    """
+
+    def watch() -> None:
+        try:
+            fd = None if _PORTABLE else os.pidfd_open(caller)
+        except ProcessLookupError:
+            os._exit(1)
+        except OSError:  # an old kernel, or a sandbox that forbids it
+            fd = None
+        if fd is not None:
+            select.select([fd], [], [])
+        while fd is None and _alive(caller):
+            time.sleep(_LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="pairsim-caller", daemon=True).start()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def parent_alive(parent: int) -> bool:

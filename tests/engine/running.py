@@ -1,11 +1,14 @@
 """Driving engines and scripts in tests: every wait is bounded and says what it saw."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 import pairsim as ps
 
@@ -63,3 +66,22 @@ def output_of(done: "subprocess.CompletedProcess[str]") -> str:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert done.stderr == ""
     return done.stdout.strip()
+
+
+def marked(marker: str) -> list[psutil.Process]:
+    """Every living process with this word in its environment, however far it has strayed from us."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE and marker in process.environ().values():
+                found.append(process)
+    return found
+
+
+def titles(processes: list[psutil.Process]) -> list[str]:
+    """What processes call themselves, sorted."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            found.append(" ".join(process.cmdline()).strip())
+    return sorted(found)
