@@ -11,6 +11,7 @@ import numpy as np
 from pairsim.brokers.broker import Order
 from pairsim.errors import InputError
 from pairsim.market.interval import Interval, format_interval, parse_interval
+from pairsim.orders.match_batch import match_candles
 from pairsim.orders.matching import (
     EVENT,
     arrival_of,
@@ -159,6 +160,20 @@ class Venue:
             0,
         )
         return self.events[:count].tolist() if count else []
+
+    def match_all(self, candles: np.ndarray) -> list[Any]:
+        """Match candle records, int64[n, 8], in order; the events as EVENT rows."""
+        participation = self.broker.participation or 0.0
+        happened: list[Any] = []
+        reached = 0
+        while self.working and reached < len(candles):
+            self._make_room()
+            reached, count = match_candles(
+                self.orders, self.links, self.ledger, self.ledger_floats, 0, candles, candles.view(np.float64), reached,
+                participation, self.events,
+            )  # fmt: skip
+            happened += self.events[:count].tolist()
+        return happened
 
     def end(self, kind: int, reason: int, time: int, pair: int = -1) -> list[Any]:
         """End every working order (of ``pair``, or all) now."""

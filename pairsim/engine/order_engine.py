@@ -54,7 +54,7 @@ from pairsim.engine.layout import T_PAIR
 from pairsim.engine.plan import Plan
 from pairsim.engine.worker_loop import SLICE
 from pairsim.errors import BrokerError, StoreError
-from pairsim.market.candle import CANDLE_WORDS, KIND_SHIFT, MARKET_MASK
+from pairsim.market.candle import CANDLE_WORDS, KIND_SHIFT
 from pairsim.orders import checks, matching
 from pairsim.orders.order import (
     D_CASH,
@@ -406,21 +406,21 @@ class OrderEngine:
         count = take(self.mem, self.arena.broker_ring, self._candles)
         if count == 0:
             return 0
-        happened: list[Any] = []
-        for c, f in zip(self._candles[:count].tolist(), self._candles[:count].view(np.float64).tolist(), strict=True):
-            if c[0] >> KIND_SHIFT == SLICE:
-                self._apply(happened)
-                happened = []
-                self._spawn(self._mark_slice(c[1], c[2], self.slice_candles))
-                self.slice_candles = []
-                continue
-            if self.lockstep:
-                self.slice_candles.append(c)
-            market = c[0] & MARKET_MASK
-            if self.venue is not None and self.wanted[market] > 0:
-                happened += self.venue.match(market, c[2], (f[3], f[4], f[5], f[6], f[7]))
-        self._apply(happened)
+        start = 0
+        if self.lockstep:
+            for end in np.flatnonzero(self._candles[:count, 0] >> KIND_SHIFT == SLICE).tolist():
+                self._match(self._candles[start:end])
+                _, number, time = self._candles[end, :3].tolist()
+                self._spawn(self._mark_slice(number, time, self.slice_candles))
+                self.slice_candles, start = [], end + 1
+        self._match(self._candles[start:count])
         return count
+
+    def _match(self, candles: np.ndarray) -> None:
+        if self.lockstep:
+            self.slice_candles += candles.tolist()
+        if self.venue is not None and len(candles):
+            self._apply(self.venue.match_all(candles))
 
     def _apply(self, happened: list[Any]) -> None:
         """Journal what happened at the venue, and queue its booking."""

@@ -112,6 +112,6 @@ def warm_host(feed: Feed) -> None:
     order = Order(1, "", 0, "A/B", "", "BUY", "MARKET", 0.0, nan, nan, nan, nan, 0, 1.0, 4, 0, 0, 1, 0, 1)
     venue.submit(order, venue.broker.arrival(0, 4))
     venue.cancel_working(0, 0, 0, 0)
-    venue.match(0, 0, (1.0, 1.0, 1.0, 1.0, 1.0))
+    venue.match_all(np.zeros((1, 8), np.int64))
     venue.end(1, 0, 0)
     memory.close()
