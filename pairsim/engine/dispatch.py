@@ -91,7 +91,7 @@ def _close_series(mem, memf, s, at, keep):
 
 
 @njit(**JIT)
-def _publish_all(mem, rings, tails, stamps, stamped, capacity):
+def _publish_all(mem, lay, rings, tails, stamps, stamped, capacity):
     """Make what was written visible, stamped with the moment of publication, and wake who sleeps."""
     now = now_ns()
     for w in range(len(rings)):
@@ -101,6 +101,7 @@ def _publish_all(mem, rings, tails, stamps, stamped, capacity):
             stamped[w] = tails[w]
             publish(mem, rings[w], tails[w])
             wake_consumer(mem, rings[w], -1)
+    wake_consumer(mem, lay[F_BROKER], lay[F_BROKER_FD])
 
 
 @njit(**HOT)
@@ -134,14 +135,14 @@ def dispatch(
         for q in range(market_workers[m], market_workers[m + 1]):
             w = worker_list[q]
             if not _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, credits):
-                _publish_all(mem, rings, tails, stamps, stamped, capacity)
+                _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
                 wait_for_release(mem, rings[w], walked[w], SLICE_NS)
                 free = _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, credits)
                 if not free:
                     return i
         wanted = kind == CANDLE and lay[F_LOCKSTEP] == 0 and mem[lay[F_WORKING] + m] > 0
         if wanted and room(mem, broker) <= 0:
-            _publish_all(mem, rings, tails, stamps, stamped, capacity)
+            _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
             if not wait_for_room(mem, broker, SLICE_NS):
                 return i
         number = sequences[m]
@@ -161,7 +162,6 @@ def dispatch(
             for w in range(2, 8):
                 mem[place + w] = records[i, w]
             publish(mem, broker, end + 1)
-            wake_consumer(mem, broker, lay[F_BROKER_FD])
         for q in range(market_workers[m], market_workers[m + 1]):
             w = worker_list[q]
             place = record(mem, rings[w], tails[w])
@@ -181,8 +181,8 @@ def dispatch(
             mem[H_FEED_TIME] = time + base
         i += 1
         if (i - first) & 63 == 0:
-            _publish_all(mem, rings, tails, stamps, stamped, capacity)
-    _publish_all(mem, rings, tails, stamps, stamped, capacity)
+            _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
+    _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
     return i
 
 
@@ -220,7 +220,7 @@ def push_record(mem, lay, w, words, rings, stamps, tails, stamped, sent, seen, w
     """A control record for one worker; False when its ring stayed full for 20 ms."""
     capacity = lay[F_CAPACITY]
     if not _room(mem, rings, w, -1, tails, sent, seen, walked, market_of, capacity, lay[F_CREDITS]):
-        _publish_all(mem, rings, tails, stamps, stamped, capacity)
+        _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
         wait_for_release(mem, rings[w], walked[w], SLICE_NS)
         if not _room(mem, rings, w, -1, tails, sent, seen, walked, market_of, capacity, lay[F_CREDITS]):
             return False
@@ -229,7 +229,7 @@ def push_record(mem, lay, w, words, rings, stamps, tails, stamped, sent, seen, w
         mem[place + j] = words[j]
     market_of[w, tails[w] & (capacity - 1)] = -1
     tails[w] += 1
-    _publish_all(mem, rings, tails, stamps, stamped, capacity)
+    _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
     return True
 
 
