@@ -66,6 +66,7 @@ from pairsim.engine.worker_loop import (
 from pairsim.market.candle import MARKET_MASK
 from pairsim.orders import sizing
 from pairsim.strategies.compiler import StrategyCode
+from pairsim.strategies.machine_code import cpu_identity
 from pairsim.strategies.strategy import fields_of
 
 BUDGET_NS = 100_000_000  # the loop returns this often: messages, a parent that has gone
@@ -138,6 +139,7 @@ def warm() -> None:
 
     for indicator in (RSI(14), SMA(10), HeikinAshi()):
         indicator.step_address()
+    cpu_identity()
 
 
 class Worker:

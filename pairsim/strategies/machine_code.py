@@ -6,6 +6,7 @@ that made it, so any process on the same kind of CPU can load it.
 """
 
 import types as python_types
+from functools import cache
 from typing import Any, Final
 
 import llvmlite.binding as llvm
@@ -205,6 +206,7 @@ def _object_code(library: Any) -> bytes:
     return " ".join(outside).encode() + b"\0" + bytes(codegen._tm.emit_object(module))
 
 
+@cache  # asking LLVM takes 0.8 ms, and every trader of a worker that begins asks
 def cpu_identity() -> str:
     """What machine code depends on: architecture, CPU and its features."""
     return " ".join((llvm.get_process_triple(), llvm.get_host_cpu_name(), get_host_cpu_features()))

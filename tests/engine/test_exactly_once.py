@@ -1,9 +1,16 @@
 """A worker may be killed behind any instruction: no candle and no order is lost or done twice."""
 
+import numpy as np
 import pytest
 from engine.killing_proof import Proof, kinds
+from engine.killing_run import Left, Machine, kill_over
 from engine.killing_scenes import SCENES
 from engine.killing_steps import why_not
+from engine.killing_traders import SYMBOLS, hundred
+
+import pairsim as ps
+
+SLICES, KILLS = 500, 50
 
 steps = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 
@@ -21,3 +28,29 @@ def test_killed_behind_any_instruction_a_worker_is_continued_exactly(name: str) 
     }
     wrong = {i: fault for i, memory in enumerate(memories) if (fault := proof.recover(memory))}
     assert not wrong, f"{len(wrong)} of {len(memories)}, such as {next(iter(wrong.items()))}"
+
+
+def replay() -> ps.Engine:
+    """A hundred compiled traders on a lockstep replay with two workers."""
+    bars = ps.synthetic(SYMBOLS, "1m", n=SLICES, seed=11)
+    broker = ps.SimBroker(latency="30s", fee_bps=2, slippage_bps=1)
+    feed = ps.ReplayFeed(bars, speed=None, lockstep=True)
+    return ps.Engine(hundred(), feed, broker, cash=100_000, workers=2)
+
+
+def test_fifty_kills_of_workers_change_nothing_of_a_lockstep_replay() -> None:
+    with replay() as engine:
+        assert engine.wait(60) == "finished"
+        undisturbed = Left.by(engine)
+    assert {"FILLED", "CANCELED", "EXPIRED", "DENIED"} <= set(undisturbed.orders["status"])
+    assert set(undisturbed.orders["type"]) == {"MARKET", "LIMIT", "STOP", "STOP_LOSS", "TAKE_PROFIT"}
+    with replay() as engine:
+        engine.wait(0)
+        kills = kill_over(Machine(engine), KILLS, SLICES, seed=5)
+        assert engine.wait(60) == "finished"
+        metrics, left = engine.metrics, Left.by(engine)
+    assert metrics.worker_restarts == KILLS
+    assert np.ptp(kills.slices) > SLICES // 2, "the kills were spread over the run"
+    assert sum(hand > 0 for hand in kills.in_hand) >= KILLS // 5, "and many hit a worker at work"
+    assert metrics.duplicates == 0
+    left.assert_equals(undisturbed)
