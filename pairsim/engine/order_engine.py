@@ -132,6 +132,7 @@ class OrderEngine:
         self.to_book: list[list[int]] = []
         self.booked: asyncio.Task[None] | None = None
         self.slice_tasks: list[asyncio.Task[None]] = []
+        self.turn: asyncio.Future[None] | None = None  # of the last order taken in
         self.slice_candles: list[list[int]] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self.sending: set[asyncio.Task[None]] = set()
@@ -318,7 +319,8 @@ class OrderEngine:
             begin_orders(self.mem, self.arena.portfolio, np.array(begun, np.int64))
         for order in ready:
             self._want(order, 1)
-            task = self._spawn(self._execute(order))
+            before, self.turn = self.turn, self.loop.create_future()
+            task = self._spawn(self._execute(order, before, self.turn))
             self.sending.add(task)
             task.add_done_callback(self.sending.discard)
             if self.lockstep:
@@ -332,13 +334,20 @@ class OrderEngine:
 
     # -- one order ---------------------------------------------------------------------------------------------------
 
-    async def _execute(self, order: Order) -> None:
-        """The life of an order up to the broker. An intent that is not durable is never sent."""
+    async def _execute(self, order: Order, before: "asyncio.Future[None] | None", turn: "asyncio.Future[None]") -> None:
+        """The life of an order up to the broker. An intent that is not durable is never sent, and none overtakes
+        another: the later one may find its rows on disk while the earlier one has not been woken yet.
+        """
         try:
             await self.journal.durable()
+            if before is not None and not before.done():
+                await before
         except StoreError as error:
             self._fail(str(error))
             return
+        finally:
+            if not turn.done():  # who waits for it goes on behind what follows here without a pause
+                turn.set_result(None)
         self.order_to_durable.append(clock.monotonic_ns() - order.emit_ns)
         if self.mem[H_TRADING] == checks.HALT and not order.manual:  # the kill switch came after its verdict
             self._withdraw(order)
