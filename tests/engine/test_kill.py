@@ -267,7 +267,7 @@ def test_hundreds_of_kills_in_a_free_run_lose_and_double_nothing(sizes: Sizes) -
 
 
 def retold(engine: ps.Engine, t: int, trader: ps.Trader, bars: pl.DataFrame, orders: pl.DataFrame) -> str:
-    """What is wrong with a scribe's state and orders, by its candles and what its orders say they saw; "" if nothing."""
+    """What is wrong with a scribe's state and orders, by its candles and what its orders say they saw."""
     base, interval = parse_interval("1m"), trader.every_ns or parse_interval("1m")
     opened = bars["timestamp"].to_physical().to_numpy()
     last = (opened + base) % interval == 0
