@@ -53,6 +53,7 @@ BOARD_WORKING = (
 (W_HANDLED, W_EVALUATED, W_DECISIONS, W_FAILURES, W_READY, W_CONTROLS, W_REPLAYS) = range(7)
 WORKER_WORDS = 32
 
+SPINS = 200  # looks, about 8 us, before a side of a candle ring sleeps: two system calls cost more than a batch
 CREDITS = 512  # candles outstanding per market and worker
 CANDLE_RING, ORDER_RING, GATE_RING, BROKER_RING = 8192, 128, 128, 8192
 HISTORY = 2048  # a power of two: closed candles kept of each market and interval
@@ -135,7 +136,7 @@ def plan_arena(plan: Plan, workers: int, sizes: Sizes, series_keys: tuple[tuple[
 def init_arena(mem: np.ndarray, arena: Arena) -> None:
     """Make the channels."""
     for w in range(arena.workers):
-        init_ring(mem, arena.candle_rings[w], arena.sizes.candles, CANDLE_WORDS)
+        init_ring(mem, arena.candle_rings[w], arena.sizes.candles, CANDLE_WORDS, spins=SPINS)
         init_ring(mem, arena.order_rings[w], arena.sizes.orders, DECISION_WORDS)
     init_ring(mem, arena.gate_ring, arena.sizes.gate, DECISION_WORDS)
     init_ring(mem, arena.broker_ring, arena.sizes.broker, CANDLE_WORDS)

@@ -40,8 +40,9 @@ from pairsim.portfolio.accounting import HOT, JIT
     F_MARKETS,
     F_LOCKSTEP,
     F_SERIES,
-) = range(11)
-FEED_WORDS = 11
+    F_TOLD,  # tail of the broker ring at the last wake-up
+) = range(12)
+FEED_WORDS = 12
 
 SLICE_NS = 20_000_000
 
@@ -101,7 +102,10 @@ def _publish_all(mem, lay, rings, tails, stamps, stamped, capacity):
             stamped[w] = tails[w]
             publish(mem, rings[w], tails[w])
             wake_consumer(mem, rings[w], -1)
-    wake_consumer(mem, lay[F_BROKER], lay[F_BROKER_FD])
+    end = tail(mem, lay[F_BROKER])
+    if end != lay[F_TOLD]:
+        lay[F_TOLD] = end
+        wake_consumer(mem, lay[F_BROKER], lay[F_BROKER_FD])
 
 
 @njit(**HOT)
