@@ -26,6 +26,7 @@ from pairsim.brokers.sim import SimBroker
 from pairsim.channels.memory import Memory
 from pairsim.engine import display
 from pairsim.engine.arena import H_DISPATCHED, H_FEED_TIME, H_FILLS, H_OPEN, H_ORDERS, H_STATE, H_TRADING, Arena, Sizes
+from pairsim.engine.cells import replace_rerun
 from pairsim.engine.door import (
     checked_broker,
     checked_cash,
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from pairsim.store.reader import Reader
 
 ANSWER_SECONDS = 60.0
-_places: dict[tuple[Any, ...], "weakref.ref[Engine]"] = {}
 
 
 class Engine:
@@ -140,7 +140,7 @@ class Engine:
         self._lock = threading.Lock()
         self._news = threading.Condition()
         self._finalizer: weakref.finalize[Any, Engine] | None = None
-        _replace_rerun(self)
+        replace_rerun(self)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -536,25 +536,3 @@ def usable_cores() -> int:
         if quota != "max":
             cores = min(cores, max(1, int(quota) // int(period)))
     return cores
-
-
-def _replace_rerun(engine: Engine) -> None:
-    """In a notebook, running the cell that makes an engine again stops the one it made before."""
-    if "IPython" not in sys.modules:
-        return
-    from IPython import get_ipython
-
-    if get_ipython() is None:
-        return
-    frame = sys._getframe(2)
-    key = (frame.f_code.co_filename, frame.f_lineno, tuple(t.name for t in engine._traders))
-    before = _places.get(key)
-    old = before() if before is not None else None
-    if old is not None and old.status.state in (
-        RunState.STARTING,
-        RunState.RUNNING,
-        RunState.PAUSED,
-        RunState.FINISHED,
-    ):
-        old.stop()
-    _places[key] = weakref.ref(engine)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pairsim.engine import display
+from pairsim.engine.cells import with_source
 from pairsim.engine.layout import (
     A_CLOSES,
     A_VERSION,
@@ -112,7 +113,7 @@ class TraderHandle:
         return Health(
             _STATES[int(mem[b + B_STATUS])], int(mem[b + B_EVALUATED]), int(mem[b + B_NUMBER]),
             int(mem[b + B_SKIPPED]), int(mem[b + B_ERRORS]),
-            message, trace,
+            message, with_source(trace),
         )  # fmt: skip
 
     def __repr__(self) -> str:
