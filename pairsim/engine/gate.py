@@ -121,7 +121,7 @@ def run_gate(mem, memf, lay, rings, table, held, count, marker, budget_ns):
             store_relaxed(mem, H_GATE_SLEEPS, 1)
             fence()
             if not _waiting(mem, rings) and (not lockstep or load_acquire(mem, H_BARRIER) <= mem[H_CHECKED]):
-                wait_word(mem, H_GATE_SLEEPS, 1, 20_000_000)
+                wait_word(mem, H_GATE_SLEEPS, 1, 100_000_000)
             store_relaxed(mem, H_GATE_SLEEPS, 0)
 
 

@@ -94,6 +94,7 @@ IDLE, FAILURE, CONTROL, BLOCKED = 0, 1, 2, 3
 (X_TRADER, X_CODE, X_MIND, X_FRESH, X_TIME, X_RECORD) = range(6)
 INFO_WORDS = 6
 
+IDLE_NS = 100_000_000  # a look at the parent and at messages between two sleeps
 BATCH = 64  # records between two publications of the head
 ROOM_NS = 20_000_000  # how long the loop waits for room in the order ring before Python looks at messages
 
@@ -432,4 +433,4 @@ def run_worker(
         if now_ns() > until:
             return IDLE, index
         if index >= tail(mem, ring):
-            wait_for_data(mem, ring, 20_000_000)
+            wait_for_data(mem, ring, IDLE_NS)
