@@ -194,8 +194,10 @@ def dispatch(
 def _to_broker(mem, lay, words):
     """One record for the order engine; False when its ring stayed full for 20 ms."""
     broker = lay[F_BROKER]
-    if room(mem, broker) <= 0 and not wait_for_room(mem, broker, SLICE_NS):
-        return False
+    if room(mem, broker) <= 0:
+        wake_consumer(mem, broker, lay[F_BROKER_FD])  # a slice may be longer than the ring
+        if not wait_for_room(mem, broker, SLICE_NS):
+            return False
     end = tail(mem, broker)
     place = record(mem, broker, end)
     for w in range(8):
