@@ -22,8 +22,8 @@ from typing import Protocol, runtime_checkable
 class Order:
     """An order as a broker sees it.
 
-    ``quantity`` is in the base asset, prices in the quote currency; NaN means absent. ``timestamp`` is the feed time
-    of the decision, int ns. The order engine keeps ``status`` and what was filled.
+    ``quantity`` is in the base asset, prices in the quote currency; NaN means absent. ``timestamp`` is the feed time of
+    the decision, int ns. The order engine keeps ``status`` and what was filled.
     """
 
     order_id: int

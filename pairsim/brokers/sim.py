@@ -1,16 +1,19 @@
 """The simulated broker: the options of a simulated venue, and the venue itself over the matching kernel.
 
-The venue keeps a ledger of its own, as a real one does: fills are trimmed to what it holds, and the engine's
-portfolio follows from the fills it reports. The backtest uses the same kernel on the same options.
+The venue keeps a ledger of its own, as a real one does: fills are trimmed to what it holds, and the engine's portfolio
+follows from the fills it reports. The backtest uses the same kernel on the same options.
 """
 
+import re
+from datetime import timedelta
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from pairsim.brokers.broker import Order
 from pairsim.errors import InputError
-from pairsim.market.interval import Interval, format_interval, parse_interval
+from pairsim.market.interval import YEAR_NS, Interval, format_interval, parse_interval
 from pairsim.orders.match_batch import match_candles
 from pairsim.orders.matching import (
     EVENT,
@@ -57,21 +60,22 @@ class SimBroker:
         seed: int = 0,
         short: bool = False,
     ) -> None:
-        for name, value in (("fee_bps", fee_bps), ("maker_fee_bps", maker_fee_bps), ("slippage_bps", slippage_bps)):
-            if value is not None and not 0 <= value <= 5_000:
-                raise InputError(f"{name}={value!r} must be from 0 to 5,000 basis points (10 is 0.1 %)")
-        if participation is not None and not 0 < participation <= 1:
+        self.latency_ns = _duration("latency", latency)
+        self.jitter_ns = _duration("jitter", jitter)
+        self.fee_bps = _basis_points("fee_bps", fee_bps)
+        self.maker_fee_bps = self.fee_bps if maker_fee_bps is None else _basis_points("maker_fee_bps", maker_fee_bps)
+        self.slippage_bps = _basis_points("slippage_bps", slippage_bps)
+        if participation is not None and not (_is_number(participation) and 0 < participation <= 1):
             raise InputError(
                 f"participation={participation!r} must be above 0 and at most 1, or None to fill whole orders"
             )
-        self.latency_ns = _duration("latency", latency)
-        self.jitter_ns = _duration("jitter", jitter)
-        self.fee_bps = float(fee_bps)
-        self.maker_fee_bps = float(fee_bps if maker_fee_bps is None else maker_fee_bps)
-        self.slippage_bps = float(slippage_bps)
-        self.participation = participation
-        self.seed = seed
-        self.short = bool(short)
+        self.participation = None if participation is None else float(participation)
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or not -(2**63) <= seed < 2**63:
+            raise InputError(f"seed={seed!r} must be a whole number of 64 bits, such as 7")
+        self.seed: int = int(seed)
+        if not isinstance(short, (bool, np.bool_)):
+            raise InputError(f"short={short!r} must be True (positions below zero are allowed) or False")
+        self.short: bool = bool(short)
 
     @property
     def costs(self) -> Costs:
@@ -99,13 +103,36 @@ class SimBroker:
         return int(arrival_of(timestamp, order_id, self.latency_ns, self.jitter_ns, self.seed))
 
 
+_ZERO = re.compile(r"\s*0+(?:\.0+)?\s*(?:ns|us|ms|s|m|h|d|w)?\s*")
+_LONGEST = YEAR_NS  # a time with latency and jitter on top stays far from the end of int64
+
+
 def _duration(name: str, value: Interval) -> int:
-    if value in (0, "0", "0s", "0ms"):
+    """Nanoseconds, where none at all is meant too: `parse_interval` knows no interval of zero."""
+    if isinstance(value, str) and _ZERO.fullmatch(value):
+        return 0
+    if not isinstance(value, (str, bool)) and value in (0, timedelta(0)):
         return 0
     try:
-        return parse_interval(value)
-    except InputError as error:
-        raise InputError(f"{name}={value!r}: {error}") from None
+        length = parse_interval(value)
+    except InputError:
+        length = -1
+    if not 0 < length <= _LONGEST:
+        raise InputError(
+            f'{name}={value!r} is not understood: write 0 or more with a unit (such as "50ms" or "0s"), a timedelta '
+            f"or whole nanoseconds, at most {format_interval(_LONGEST)}"
+        )
+    return length
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _basis_points(name: str, value: float) -> float:
+    if not _is_number(value) or not 0 <= value <= 5_000:
+        raise InputError(f"{name}={value!r} must be from 0 to 5,000 basis points (10 is 0.1 %)")
+    return float(value)
 
 
 class Venue:
@@ -118,7 +145,6 @@ class Venue:
         self.markets = markets
         self.orders, self.links = new_book(256, markets)
         self.events = np.zeros(4096, EVENT)
-        self.matched_time = np.full(markets, np.iinfo(np.int64).min)
 
     @property
     def working(self) -> int:
@@ -130,8 +156,7 @@ class Venue:
         self._make_room()
         submit(
             self.orders, self.links, order.venue_id, order.pair, order.market, order.sign, order.kind, order.units,
-            order.limit_price,
-            order.stop_price, order.stop_loss, order.take_profit, arrival, order.expires,
+            order.limit_price, order.stop_price, order.stop_loss, order.take_profit, arrival, order.expires,
         )  # fmt: skip
 
     def cancel_working(self, market: int, pair: int, at: int, reason: int) -> None:
@@ -144,21 +169,9 @@ class Venue:
         opening, high, low, _, volume = candle
         participation = self.broker.participation or 0.0
         count = match_candle(
-            self.orders,
-            self.links,
-            self.ledger,
-            self.ledger_floats,
-            0,
-            market,
-            time,
-            opening,
-            high,
-            low,
-            volume,
-            participation,
-            self.events,
-            0,
-        )
+            self.orders, self.links, self.ledger, self.ledger_floats, 0, market, time, opening, high, low, volume,
+            participation, self.events, 0,
+        )  # fmt: skip
         return self.events[:count].tolist() if count else []
 
     def match_all(self, candles: np.ndarray) -> list[Any]:

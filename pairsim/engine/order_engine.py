@@ -263,7 +263,8 @@ class OrderEngine:
             pair, side, kind, units = d[o], d[o + 1], d[o + 2], d[o + 3]
             market = self.plan.pairs[pair][1]
             if side == 0:
-                self._spawn(self._cancel_pair(pair, market, d[D_TIME]))
+                next_id = matching.ID_STEP * (self.count + 1)  # as the backtest numbers it: the delay is drawn from it
+                self._spawn(self._cancel_pair(pair, market, d[D_TIME], next_id))
                 continue
             self.count += 1
             self.order_id += 1
@@ -392,9 +393,9 @@ class OrderEngine:
                 "events", [(order.order_id, order.timestamp, clock.wall_ns(), int(Status.ACCEPTED), None, 0, None)]
             )
 
-    async def _cancel_pair(self, pair: int, market: int, time: int) -> None:
+    async def _cancel_pair(self, pair: int, market: int, time: int, number: int) -> None:
         if self.venue is not None:
-            arrival = self.venue.broker.arrival(time, 0)
+            arrival = self.venue.broker.arrival(time, number)
             self.venue.cancel_working(market, pair, arrival, matching.BY_STRATEGY)
             return
         for order in [o for o in self.live.values() if o.pair == pair and o.kind != _MARKET]:

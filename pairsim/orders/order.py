@@ -43,21 +43,13 @@ class Liquidity(IntEnum):
 
 _S = Status
 # The literal table: nothing else in pairsim decides which status may follow which. A fill may arrive after a cancel was
-# asked for or even confirmed (it happened first at the venue): it is booked, hence CANCELED -> FILLED. UNKNOWN is
-# left only by asking.
+# asked for or even confirmed (it happened first at the venue): it is booked, hence CANCELED -> FILLED. UNKNOWN is left
+# only by asking.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     _S.INITIALIZED: frozenset({_S.DENIED, _S.SUBMITTED, _S.CANCELED, _S.EXPIRED}),
     _S.SUBMITTED: frozenset(
-        {
-            _S.ACCEPTED,
-            _S.REJECTED,
-            _S.PARTIALLY_FILLED,
-            _S.FILLED,
-            _S.PENDING_CANCEL,
-            _S.CANCELED,
-            _S.EXPIRED,
-            _S.UNKNOWN,
-        }
+        {_S.ACCEPTED, _S.REJECTED, _S.PARTIALLY_FILLED, _S.FILLED, _S.PENDING_CANCEL}
+        | {_S.CANCELED, _S.EXPIRED, _S.UNKNOWN}
     ),
     _S.ACCEPTED: frozenset(
         {_S.PARTIALLY_FILLED, _S.FILLED, _S.PENDING_CANCEL, _S.CANCELED, _S.REJECTED, _S.EXPIRED, _S.UNKNOWN}
@@ -88,8 +80,8 @@ MAX_MARKETS = 4  # markets a trader may subscribe to: the decision record has ro
 MAX_SIGNALS = 4  # signals of one evaluation
 
 # One entry of an order ring is one evaluation: its identity, everything it read from outside, and its one to four
-# orders, published by one store. It is the log of its own evaluation: a worker restarted after a crash decides again
-# on these values.
+# orders, published by one store. It is the log of its own evaluation: a worker restarted after a crash decides again on
+# these values.
 SNAPSHOT = np.dtype([("quantity", "i8"), ("average_price", "f8"), ("pending", "f8")])  # quantity in units
 ORDER = np.dtype(
     [

@@ -19,7 +19,7 @@ from pairsim.orders.order import (
     O_VERDICT,
     OrderType,
 )
-from pairsim.portfolio.accounting import JIT, affordable
+from pairsim.portfolio.accounting import JIT, affordable, lots_of
 from pairsim.portfolio.layout import (
     A_QUOTE_SCALE,
     A_SHORT,
@@ -36,31 +36,22 @@ BUY, SELL, TARGET, CLOSE, CANCEL = 1, 2, 3, 4, 5
 QUANTITY, NOTIONAL, WEIGHT = 0, 1, 2
 MARKET, LIMIT, STOP = int(OrderType.MARKET), int(OrderType.LIMIT), int(OrderType.STOP)
 
-# Why a signal cannot become an order; what `describe_problem` says of it.
+# Why a signal cannot become an order, and what the trader is told of it.
 SIZED, NOTHING = 0, 1
 BAD_AMOUNT, BAD_WEIGHT, BAD_PRICE, TOO_LARGE, BAD_KIND = 2, 3, 4, 5, 6
 PROBLEMS = {
     BAD_AMOUNT: "amount {amount!r} must be a finite number above 0 (target: any finite number)",
     BAD_WEIGHT: "weight {amount!r} must be above 0 and at most 1 (target: from -1 to 1)",
     BAD_PRICE: (
-        "a price (limit {limit!r}, stop {stop!r}, stop_loss {stop_loss!r}, take_profit "
-        "{take_profit!r}) must be a finite number above 0"
+        "a price (limit {limit!r}, stop {stop!r}, stop_loss {stop_loss!r}, take_profit {take_profit!r}) "
+        "must be a finite number above 0"
     ),
-    TOO_LARGE: "amount {amount!r} is more than the account can count (int64 units)",
+    TOO_LARGE: (
+        "amount {amount!r} is more than the account can count (int64 units); "
+        "declare the Instrument with a smaller base_scale"
+    ),
     BAD_KIND: "kind {kind!r} is no signal; return ps.buy, sell, target, close, cancel, hold or None",
 }
-
-
-@njit(**JIT)
-def lots_of(quantity, base_scale, lot):
-    """Base units of a float quantity, rounded down to the lot; an exact lot stays exact. -1: cannot be counted."""
-    lots = quantity * base_scale / lot
-    if not abs(lots) < MONEY_LIMIT / lot:
-        return np.int64(-1)
-    nearest = np.rint(lots)
-    if abs(lots - nearest) <= 1e-9 * max(1.0, nearest):
-        return np.int64(nearest) * lot
-    return np.int64(np.floor(lots)) * lot
 
 
 @njit(**JIT)
@@ -69,9 +60,9 @@ def _quantity(unit, amount, equity, price, memf, base, cell, lot):
     if unit == QUANTITY:
         return lots_of(abs(amount), memf[cell + M_BASE_SCALE], lot)
     money = abs(amount) * (equity if unit == WEIGHT else 1.0) * memf[base + A_QUOTE_SCALE]
-    if not money < MONEY_LIMIT:
+    if not money < MONEY_LIMIT or not money < MONEY_LIMIT * price * memf[cell + M_TO_QUOTE]:
         return np.int64(-1)
-    return affordable(np.int64(money), price, memf[cell + M_TO_QUOTE], 0, lot)
+    return affordable(np.int64(np.rint(money)), price, memf[cell + M_TO_QUOTE], 0, lot)
 
 
 @njit(**JIT)
@@ -81,29 +72,10 @@ def _bad_price(price):
 
 @njit(**JIT)
 def size_signal(
-    mem,
-    memf,
-    base,
-    cell,
-    out,
-    outf,
-    order,
-    pair,
-    kind,
-    unit,
-    amount,
-    limit,
-    stop,
-    stop_loss,
-    take_profit,
-    expires,
-    price,
-    held,
-    cash,
-    equity,
-):
-    """Write the order of one signal at word ``order`` of ``out``; returns SIZED, NOTHING (no order follows) or a
-    problem.
+    mem, memf, base, cell, out, outf, order, pair, kind, unit, amount, limit, stop, stop_loss, take_profit, expires,
+    price, held, cash, equity,
+):  # fmt: skip
+    """Write the order of one signal at word ``order`` of ``out``; returns SIZED, NOTHING (no order) or a problem.
 
     ``base`` is a portfolio region (for fees and scales), ``cell`` the market's cell in it, ``held`` the trader's own
     position in base units, ``price`` the last close, ``cash`` (units) and ``equity`` (float) of the snapshot,
@@ -136,9 +108,10 @@ def size_signal(
         if unit != QUANTITY:  # approximate amounts are cut to what can be had; an exact quantity is checked by the gate
             if side > 0 and (held >= 0 or quantity > -held):
                 at = limit if limit == limit else price * (1.0 + memf[base + A_SLIPPAGE])
-                quantity = min(
-                    quantity, max(affordable(cash, at, memf[cell + M_TO_QUOTE], mem[base + A_TAKER], lot), -held)
-                )
+                most = affordable(cash, at, memf[cell + M_TO_QUOTE], mem[base + A_TAKER], lot)
+                quantity = min(quantity, max(most, -held))
+                if kind == TARGET and quantity < lot:
+                    return NOTHING  # nothing is left to approach the target with, and nothing is wrong
             elif side < 0 and mem[base + A_SHORT] == 0:
                 quantity = min(quantity, max(held, 0))
     out[order + O_PAIR], out[order + O_SIDE], out[order + O_QUANTITY] = pair, side, quantity

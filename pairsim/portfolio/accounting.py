@@ -1,7 +1,7 @@
 """The accounting kernels: integer money, one rule for backtest, venue and live.
 
 A fill's notional and fee are integers computed once and stored with the fill; the floats that strategies see derive
-from them. Invariants, exact in int64: cash = opening - sum(side * notional) - sum(fee), quantity = sum(side *
+from them. Invariants, exact in int64: cash = opening - sum(side * notional) - sum(fee), and position = sum(side *
 quantity). Pure: words in, words out. Whoever calls `book` holds the region's seqlock open where others read it.
 """
 
@@ -46,6 +46,7 @@ from pairsim.portfolio.layout import (
 # increment).
 JIT = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 HOT = {**JIT, "forceinline": True}  # small and in the inner loop: a call with a dozen arrays costs more than its body
+EPSILON = 2.0**-52
 
 
 @njit(**HOT)
@@ -73,32 +74,93 @@ def fee_of(notional, rate):
 def cost_of(price, quantity, to_quote, rate):
     """What a buy takes from cash, fee included; -1 if it cannot be counted."""
     notional = notional_of(price, quantity, to_quote)
-    return notional if notional < 0 else notional + fee_of(notional, rate)
+    if notional < 0:
+        return notional
+    fee = fee_of(notional, rate)
+    return notional + fee if fee <= MONEY_LIMIT - notional else np.int64(-1)
+
+
+@njit(**HOT)
+def is_whole(ratio):
+    """Whether a quotient of floats means a whole number: off by 1e-9 at most, or by the roundings of a large one."""
+    return abs(ratio - np.rint(ratio)) <= max(1e-9, 2.0 * EPSILON * abs(ratio))
+
+
+@njit(**JIT)
+def lots_of(quantity, base_scale, lot):
+    """Base units of a float quantity, rounded down to the lot; an exact lot stays exact. -1: cannot be counted."""
+    lots = quantity * base_scale / lot
+    if not abs(lots) < MONEY_LIMIT / lot:
+        return np.int64(-1)
+    return np.int64(np.rint(lots) if is_whole(lots) else np.floor(lots)) * lot
+
+
+@njit(**JIT)
+def to_grid(price, tick, direction):
+    """A price on the tick grid (0: none): there already, it stays as it is; else the next above (1) or below (-1)."""
+    if tick == 0.0:
+        return price
+    ticks = price / tick
+    if is_whole(ticks):
+        return price
+    ticks = np.ceil(ticks) if direction > 0 else np.floor(ticks)
+    per_unit = 1.0 / tick  # 100 for 0.01: dividing by it gives the very decimal, multiplying by 0.01 does not
+    return ticks / np.rint(per_unit) if is_whole(per_unit) else ticks * tick
+
+
+@njit(**HOT)
+def _pays(money, price, quantity, to_quote, rate):
+    cost = cost_of(price, quantity, to_quote, rate)
+    return 0 <= cost <= money
 
 
 @njit(**JIT)
 def affordable(money, price, to_quote, rate, lot):
-    """The largest whole number of lots, in base units, whose cost with fee is at most ``money``.
+    """The largest whole number of lots, in base units, that costs at most ``money`` with fee and can be counted.
 
-    The float estimate can be off by a lot either way (a division of exact lots is not exact), so integers decide.
+    The float estimate is off by a lot or more (a division of exact lots is not exact, and cheap assets have more units
+    than a float has digits), so integers decide, in doubling steps.
     """
     if money <= 0 or not price > 0.0:
         return np.int64(0)
+    most = MONEY_LIMIT // lot
     estimate = money / (price * to_quote * (1.0 + rate / RATE_SCALE)) / lot
-    if not estimate < MONEY_LIMIT / lot:
-        return np.int64(0)
-    quantity = np.int64(estimate) * lot
-    while quantity > 0:
-        cost = cost_of(price, quantity, to_quote, rate)
-        if 0 <= cost <= money:
-            break
-        quantity -= lot
-    for _ in range(2):
-        cost = cost_of(price, quantity + lot, to_quote, rate)
-        if cost < 0 or cost > money:
-            break
-        quantity += lot
-    return max(quantity, np.int64(0))
+    lots = np.int64(estimate) if estimate < most else np.int64(most)
+    step = np.int64(1)
+    while lots > 0 and not _pays(money, price, lots * lot, to_quote, rate):
+        lots -= step
+        step *= 2
+    lots = max(lots, np.int64(0))
+    step = np.int64(1)
+    while step <= most - lots and _pays(money, price, (lots + step) * lot, to_quote, rate):
+        lots += step
+        step *= 2
+    while step > 1:
+        step //= 2
+        if step <= most - lots and _pays(money, price, (lots + step) * lot, to_quote, rate):
+            lots += step
+    return lots * lot
+
+
+@njit(**JIT)
+def countable(mem, base, pair, side, quantity, notional, fee):
+    """Whether the ledger can hold what this fill would leave: position, cost and cash within plus or minus MONEY_LIMIT.
+
+    Numbers that are counted are compared with what is left of the limit, and never added: the sum could pass int64.
+    """
+    if notional < 0 or quantity > MONEY_LIMIT:
+        return False
+    cell = pair_cell(mem, base, pair)
+    market = base + ACCOUNT_WORDS + mem[cell + P_MARKET] * MARKET_WORDS
+    room = MONEY_LIMIT - quantity
+    if side * mem[cell + P_QUANTITY] > room or side * mem[market + M_QUANTITY] > room:
+        return False
+    if side * mem[cell + P_COST] > MONEY_LIMIT - notional:
+        return False
+    cash = mem[base + A_CASH]
+    if side < 0:
+        return cash <= MONEY_LIMIT - notional
+    return notional - MONEY_LIMIT <= cash and fee - MONEY_LIMIT <= cash - notional
 
 
 @njit(**JIT)
@@ -114,6 +176,8 @@ def book(mem, memf, base, pair, side, quantity, notional, fee):
         size = abs(held)
         if quantity < size:
             removed = np.int64(np.rint(cost * (quantity / size)))
+            if abs(removed) > abs(cost):  # a cost of more digits than a float has
+                removed = cost
             realised = -side * notional - removed
             cost -= removed
         else:  # closes all of it, and opens the rest on the other side
@@ -137,14 +201,15 @@ def book(mem, memf, base, pair, side, quantity, notional, fee):
 
 @njit(**JIT)
 def begin_order(mem, base, pair, number, market_type):
-    """An order of decision ``number`` goes to the broker: the pair is pending (market orders) and holds a
-    reservation.
-    """
+    """An order of decision ``number`` goes to the broker: the pair is pending (market orders), its money reserved."""
     cell = pair_cell(mem, base, pair)
-    mem[cell + P_NUMBER] = number
+    mem[cell + P_NUMBER] = max(mem[cell + P_NUMBER], number)
     mem[cell + P_WORKING] += 1
+    # not settled, also where another order of the same decision was denied before this one
+    mem[cell + P_RELEASED] = min(mem[cell + P_RELEASED], number - 1)
     if market_type:
         mem[cell + P_IN_FLIGHT] += 1
+        mem[cell + P_SETTLED] = min(mem[cell + P_SETTLED], number - 1)
 
 
 @njit(**JIT)
@@ -159,14 +224,17 @@ def end_order(mem, base, pair, market_type):
 
 @njit(**JIT)
 def settle(mem, base, pair, number):
-    """Say that decision ``number`` is settled where nothing of it is under way (its orders are final, or were all
-    denied).
+    """Take in that decision ``number`` has come so far: it, and all before it, are settled where nothing is under way.
+
+    A denied decision counts as taken in. Otherwise the end of an older order would take back that it is settled, and
+    its trader would wait for ever.
     """
     cell = pair_cell(mem, base, pair)
+    mem[cell + P_NUMBER] = max(mem[cell + P_NUMBER], number)
     if mem[cell + P_IN_FLIGHT] == 0:
-        mem[cell + P_SETTLED] = number
+        mem[cell + P_SETTLED] = mem[cell + P_NUMBER]
     if mem[cell + P_WORKING] == 0:
-        mem[cell + P_RELEASED] = number
+        mem[cell + P_RELEASED] = mem[cell + P_NUMBER]
 
 
 @njit(**HOT)

@@ -6,6 +6,8 @@ int64.
 """
 
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, Decimal
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -15,20 +17,18 @@ from pairsim.market.instrument import Instrument
 
 # Account cell. The word at 0 is the sequence of the seqlock that guards the whole region.
 (A_SEQUENCE, A_CASH, A_CASH_F, A_EQUITY, A_FEES, A_REALISED, A_MARK_TIME, A_FILLS, A_MARKETS, A_PAIRS, A_QUOTE_SCALE,
-A_SHORT,
- A_TAKER, A_MAKER, A_SLIPPAGE, A_OPENING) = range(16)  # fmt: skip
+ A_SHORT, A_TAKER, A_MAKER, A_SLIPPAGE, A_OPENING) = range(16)  # fmt: skip
 ACCOUNT_WORDS = 16
 
 # Market cell: the account's quantity, its mark, and what the kernels need of the instrument.
 (M_QUANTITY, M_MARK, M_MARK_TIME, M_BASE_SCALE, M_TO_QUOTE, M_LOT, M_TICK, M_MINIMUM) = range(8)
 MARKET_WORDS = 8
 
-# Pair cell: the position of one trader in one market. NUMBER is the last decision taken in; IN_FLIGHT counts its
-# market orders that are not final and SETTLED is the last decision that has none; WORKING and RELEASED are the same
-# for orders of any type.
+# Pair cell: the position of one trader in one market. NUMBER is the last decision taken in; IN_FLIGHT counts its market
+# orders that are not final and SETTLED is the last decision that has none; WORKING and RELEASED are the same for orders
+# of any type.
 (P_QUANTITY, P_COST, P_QUANTITY_F, P_AVERAGE, P_SETTLED, P_IN_FLIGHT, P_RELEASED, P_WORKING, P_NUMBER, P_REALISED,
-P_FEES, P_FILLS,
- P_MARKET, P_TRADER) = range(14)  # fmt: skip
+ P_FEES, P_FILLS, P_MARKET, P_TRADER) = range(14)  # fmt: skip
 PAIR_WORDS = 14
 
 RATE_SCALE = 100_000_000  # fee rates are integers of 1e-8: 10 bps = 100,000
@@ -71,6 +71,11 @@ def init_portfolio(
     instruments : one a market, in order of market index; all with one quote scale.
     pairs : (trader, market) of each pair cell.
     cash : in the quote currency.
+
+    Raises
+    ------
+    InputError
+        Cash, a lot or a minimum notional is more than int64 units can count, or the markets have several quote scales.
     """
     scales = {i.quote_scale for i in instruments}
     if len(scales) > 1:
@@ -78,14 +83,16 @@ def init_portfolio(
             f"markets of one engine share one quote currency, these have scales {sorted(scales)}; run one engine each"
         )
     quote_scale = 10.0 ** (scales.pop() if scales else 8)
-    if not (cash >= 0 and cash * quote_scale < MONEY_LIMIT):
+    if isinstance(cash, bool) or not isinstance(cash, Real) or not 0 <= cash < MONEY_LIMIT / quote_scale:
         raise InputError(
-            f"cash={cash!r} must be from 0 to {MONEY_LIMIT / quote_scale:,.0f}: money is counted in int64 units of "
-            f"{1 / quote_scale:g}; for more, declare an Instrument with a smaller quote_scale"
+            f"cash={cash!r} must be from 0 to {MONEY_LIMIT / quote_scale:,.0f}: money is counted in int64 "
+            f"units of {1 / quote_scale:g}; for more, declare an Instrument with a smaller quote_scale"
         )
+    for instrument in instruments:
+        _check_range(instrument, quote_scale)
     f = mem.view(np.float64)
     mem[base : base + portfolio_words(len(instruments), len(pairs))] = 0
-    units = round(cash * quote_scale)
+    units = round(float(cash) * quote_scale)
     mem[base + A_CASH] = mem[base + A_OPENING] = units
     f[base + A_CASH_F] = f[base + A_EQUITY] = units / quote_scale
     mem[base + A_MARKETS], mem[base + A_PAIRS] = len(instruments), len(pairs)
@@ -109,5 +116,18 @@ def init_portfolio(
 
 
 def rate_units(bps: float) -> int:
-    """A fee in basis points as an integer rate of 1e-8, never rounded to nothing."""
-    return round(bps * RATE_SCALE / BPS)
+    """A fee in basis points as an integer rate of 1e-8, rounded up: a fee is never rounded to nothing."""
+    return int((Decimal(repr(float(bps))) * RATE_SCALE / Decimal(BPS)).to_integral_value(ROUND_CEILING))
+
+
+def _check_range(instrument: Instrument, quote_scale: float) -> None:
+    units = 10**instrument.base_scale
+    for name, value, most, scale in (
+        ("lot_size", instrument.lot_size, MONEY_LIMIT / units, "base_scale"),
+        ("minimum_notional", instrument.minimum_notional, MONEY_LIMIT / quote_scale, "quote_scale"),
+    ):
+        if not value < most:
+            raise InputError(
+                f"{name}={value!r} of {instrument.symbol} must be below {most:,.0f}: amounts are counted in int64 "
+                f"units; for more, declare its Instrument with a smaller {scale}"
+            )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsim.orders import checks, matching
+from pairsim.orders import checks, matching, venue_event
 from pairsim.orders.order import OrderType, Status
 from pairsim.portfolio.layout import A_OPENING, A_QUOTE_SCALE
 from pairsim.research.ledger import positions_at
@@ -141,7 +141,7 @@ class Tables:
     def _trimmed(self) -> list[tuple[object, ...]]:
         """Final fills of less than was ordered: they say why."""
         fills = self._fill_events
-        short = fills[(fills["final"] != 0) & (fills["reason"] != matching.NONE)]
+        short = fills[(fills["final"] != 0) & (fills["reason"] != venue_event.NONE)]
         return [
             (
                 0,

@@ -78,7 +78,9 @@ def left_by(engine: ps.Engine) -> Outcome:
 def assert_same(left: Outcome, right: Outcome) -> None:
     """Bit for bit; the first difference is named."""
     for name in sorted(left.orders.keys() | right.orders.keys()):
-        assert left.orders.get(name) == right.orders.get(name), f"order {name}"
+        assert left.orders.get(name) == right.orders.get(name), (
+            f"order {name}: {left.orders.get(name)} != {right.orders.get(name)}"
+        )
     for what in ("fills", "equity"):
         one, other = getattr(left, what), getattr(right, what)
         for k, (a, b) in enumerate(zip(one, other, strict=False)):
