@@ -9,7 +9,20 @@ from engine.killing_stage import Stage
 from pairsim import strategies as ps
 from pairsim.engine.trader import Trader
 from pairsim.engine.worker_loop import HISTORY, PAUSE, RESUME, SLICE, TUNE
-from pairsim.indicators import SMA, Highest
+from pairsim.indicators import (
+    ATR,
+    EMA,
+    MACD,
+    RSI,
+    SMA,
+    Bollinger,
+    HeikinAshi,
+    Highest,
+    Indicator,
+    Lowest,
+    StdDev,
+    ZScore,
+)
 
 
 class Witness(ps.Strategy):
@@ -126,8 +139,51 @@ def ring_of_one() -> Stage:
     return stage
 
 
+class Momentum(Indicator):
+    """One's own, with a window of candles and a state."""
+
+    period: int = 2
+    lookback = property(lambda self: self.period + 1)
+    state = {"total": 0.0}  # noqa: RUF012
+
+    def step(self, state: Any, candle: Any, past: Any) -> float:
+        state.total = state.total * 0.5 + candle.close / past.close[0]
+        return float(state.total)
+
+
+class Observer(ps.Strategy):
+    """All indicators there are, short ones, so that their windows come round."""
+
+    mix: float = ps.state(0.0)
+
+    def indicators(self) -> dict[str, Any]:
+        return {
+            "atr": ATR(2), "bands": Bollinger(3), "bottom": Lowest(2), "dev": StdDev(3), "ema": EMA(3),
+            "ha": HeikinAshi(), "macd": MACD(2, 3, 2), "own": Momentum(), "rsi": RSI(2), "score": ZScore(3),
+            "sma": SMA(3), "top": Highest(3),
+        }  # fmt: skip
+
+    def generate_signal(self, ctx: Any) -> Any:
+        first = ctx.atr + ctx.bands.upper + ctx.ema + ctx.ha.close + ctx.top - ctx.bottom
+        second = ctx.macd.histogram + ctx.rsi + ctx.sma + ctx.dev + ctx.score + ctx.own + ctx.prev.own
+        self.mix = self.mix * 0.5 + first + second
+        return ps.buy(0.01, limit=ctx.close)
+
+
+def indicators() -> Stage:
+    """Windows that come round are written in place, and written again after a crash."""
+    stage = Stage([Trader("A/B", Observer(), name="a")])
+    for i in range(9):
+        if i == 6:
+            stage.finish(stage.worker())
+            stage.pop()
+        stage.candle(0, i, 100.0 + (i * i) % 7)
+    return stage
+
+
 SCENES: dict[str, Callable[[], Stage]] = {
-    f.__name__: f for f in (several_traders, late_closes, two_markets, slices, controls, after_history, ring_of_one)
+    f.__name__: f
+    for f in (several_traders, late_closes, two_markets, slices, controls, after_history, ring_of_one, indicators)
 }
 
 
