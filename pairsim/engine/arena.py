@@ -51,6 +51,7 @@ BOARD_WORKING = (
 
 # Worker cell (the worker).
 (W_HANDLED, W_EVALUATED, W_DECISIONS, W_FAILURES, W_READY, W_CONTROLS, W_REPLAYS) = range(7)
+W_ASKED, W_ASKED_N = 7, 8  # the trader asked last, plus one, and its n: being evaluated until n is committed
 WORKER_WORDS = 32
 
 SPINS = 200  # looks, about 8 us, before a side of a candle ring sleeps: two system calls cost more than a batch

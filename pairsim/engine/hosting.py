@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import select
+import signal
 import sys
 import threading
 import time
@@ -31,6 +32,9 @@ from pairsim.engine.arena import (
     H_OPEN,
     H_STATE,
     H_TRADING,
+    W_ASKED,
+    W_ASKED_N,
+    WORKER_WORDS,
     init_arena,
     init_trader,
     plan_arena,
@@ -38,11 +42,20 @@ from pairsim.engine.arena import (
 from pairsim.engine.feed_thread import FeedThread
 from pairsim.engine.gate import G_BOARD, G_FD, G_LOCKSTEP, G_PORTFOLIO, G_RING, GATE_WORDS, run_gate
 from pairsim.engine.hosting_spec import Spec
-from pairsim.engine.layout import T_INDICATOR, T_INDICATORS, T_INTERVAL, T_LOCKSTEP, T_MARKET, T_MARKETS, T_OUTPUTS
+from pairsim.engine.layout import (
+    T_COMMIT,
+    T_INDICATOR,
+    T_INDICATORS,
+    T_INTERVAL,
+    T_LOCKSTEP,
+    T_MARKET,
+    T_MARKETS,
+    T_OUTPUTS,
+)
 from pairsim.engine.order_engine import OrderEngine
 from pairsim.engine.parentage import pin_to
 from pairsim.engine.plan import make_plan
-from pairsim.engine.pool import DIED, HOPELESS, Pool
+from pairsim.engine.pool import DEADLY, DIED, HOPELESS, NOTHING, Pool
 from pairsim.engine.status import STATES, RunState
 from pairsim.engine.swapping import Swapper
 from pairsim.engine.wire import Wire
@@ -158,7 +171,7 @@ class Host:
             ("started", arena, plan.rows, plan.pairs, plan.instruments, str(self.journal.path), self.journal.run),
             (self.memory.fd,),
         )
-        self.pool = Pool(*self._zygote, self.memory.fd, count, self._setup)
+        self.pool = Pool(*self._zygote, self.memory.fd, count, self._setup, self._under_way)
         self.pool.begin()
         self._warm_host()
         while len(self.pool.ready) < count:
@@ -169,10 +182,17 @@ class Host:
         self._set_state(RunState.RUNNING)
         self.feed.thread.start()
 
-    def _setup(self, index: int) -> Setup:
+    def _setup(self, index: int, deadly: tuple[int, int]) -> Setup:
         """What a worker is told when it begins: of each trader, the version that runs and the next one."""
         versions = tuple(v for t, w in enumerate(self.worker_of) if w == index for v in self.versions[t])
-        return Setup(self.arena, len(self.plan.traders), self.arena.markets, versions, self.lockstep, self.pinned)
+        traders, markets = len(self.plan.traders), self.arena.markets
+        return Setup(self.arena, traders, markets, versions, self.lockstep, self.pinned, deadly)
+
+    def _under_way(self, index: int) -> tuple[int, int]:
+        """The evaluation (trader, n) that a dead worker had begun and not committed."""
+        cell = self.arena.worker_cells + index * WORKER_WORDS
+        trader, n = int(self.mem[cell + W_ASKED]) - 1, int(self.mem[cell + W_ASKED_N])
+        return (trader, n) if trader >= 0 and self.mem[self.plan.rows[trader, T_COMMIT]] == n else NOTHING
 
     def _first_version(self, t: int) -> Version:
         row = self.plan.rows[t]
@@ -279,11 +299,19 @@ class Host:
             trader, moment, text, trace = rest
             self.health[trader] = (text, trace)
             self._journal_health(trader, "failed", text, trace, moment)
+        elif what == DEADLY:
+            trader, status = rest
+            text = (
+                f"its worker ended with {_ending(status)} twice while this trader decided on one candle; the candle "
+                f"was skipped: look for os._exit, ctypes or endless recursion, then swap the strategy or resume()"
+            )
+            self.health[trader] = (text, "")
+            self._journal_health(trader, "failed", text, None)
         elif what == HOPELESS:
             self.fail(*rest)
         else:
             assert what == DIED
-            self._journal_health(None, "worker", f"worker {index} died with status {rest[0]} and was replaced", None)
+            self._journal_health(None, "worker", f"worker {index} ended with {_ending(*rest)} and was replaced", None)
 
     def _journal_health(self, trader: int | None, kind: str, text: str, trace: str | None, moment: int = 0) -> None:
         if self.journal.failed is None:
@@ -496,6 +524,11 @@ class Host:
         deadline = clock.monotonic_ns() + int(timeout * 1e9)
         while count and self.mem[H_OPEN] > 0 and clock.monotonic_ns() < deadline:
             time.sleep(0.01)
+
+
+def _ending(status: int) -> str:
+    """How a process ended, in words."""
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 
 def broker_costs(broker: Broker | SimBroker) -> Costs:

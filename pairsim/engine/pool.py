@@ -1,7 +1,8 @@
 """The worker processes of a run: forked by the zygote, heard, and replaced when they die.
 
 Rule: the host's main thread does nothing else that could take long, so a dead worker is replaced at once, whatever a
-command waits for. `give` alone may be called from other threads.
+command waits for. `give` alone may be called from other threads. What a worker dies of by itself twice, the same
+evaluation of the same trader, is not tried a third time; a SIGKILL from outside never counts.
 """
 
 import contextlib
@@ -17,25 +18,37 @@ from pairsim.engine.zygote import EXITED, FORK
 from pairsim.errors import EngineError
 
 QUICK_DEATHS, QUICK_NS = 20, 2_000_000_000  # a worker that dies so often in that time by itself will not recover
-KILLED = -9  # by somebody outside: never counts
+KILLED = -9
 
 # What `hear` yields beside the workers' own messages.
-DIED, HOPELESS = "died", "hopeless"
+DIED, DEADLY, HOPELESS = "died", "deadly", "hopeless"
+NOTHING = (-1, -1)  # no evaluation
 
 
 class Pool:
     """The workers of a run, by index."""
 
-    def __init__(self, zygote: Wire, pid: int, memory_fd: int, count: int, setup: Callable[[int], Setup]) -> None:
-        """``setup`` says what a worker is told when it begins; it is called under the lock that `give` takes."""
+    def __init__(
+        self,
+        zygote: Wire,
+        pid: int,
+        memory_fd: int,
+        count: int,
+        setup: Callable[[int, tuple[int, int]], Setup],
+        asked: Callable[[int], tuple[int, int]],
+    ) -> None:
+        """``setup`` says what a worker is told when it begins, with the evaluation (trader, n) that is not to be tried
+        again; it is called under the lock that `give` takes. ``asked`` says which evaluation a dead worker was at.
+        """
         self.zygote, self.wires = zygote, [None] * count  # type: tuple[Wire, list[Wire | None]]
         self.ready: set[int] = set()
         self.restarts = 0
         self.replaced_ms: list[float] = []
-        self._zygote_pid, self._memory_fd, self._setup = pid, memory_fd, setup
+        self._zygote_pid, self._memory_fd, self._setup, self._asked = pid, memory_fd, setup, asked
         self._pids: dict[int, int] = {}
         self._died_ns: dict[int, int] = {}
         self._deaths: dict[int, list[int]] = {}
+        self._last: dict[int, tuple[int, int]] = {}  # what each worker was at when it last died by itself
         self._changing = threading.Lock()
 
     def begin(self) -> None:
@@ -83,7 +96,7 @@ class Pool:
                 with contextlib.suppress(OSError):
                     wire.send(message)
 
-    def _fork(self, index: int) -> None:
+    def _fork(self, index: int, deadly: tuple[int, int] = NOTHING) -> None:
         ours, theirs = wire_pair()
         try:
             self.zygote.send((FORK, index), (self._memory_fd, theirs.sock.fileno()))
@@ -93,7 +106,7 @@ class Pool:
         with self._changing:
             self.wires[index] = ours
             with contextlib.suppress(OSError):  # it died at once: the zygote will say so
-                ours.send(self._setup(index))
+                ours.send(self._setup(index, deadly))
 
     def _messages(self, index: int, wire: Wire) -> Iterator[tuple[Any, ...]]:
         try:
@@ -116,9 +129,13 @@ class Pool:
             yield from self._messages(index, old)  # its last words
             old.close()
         self.restarts += 1
-        recent = [t for t in self._deaths.get(index, []) if now - t < QUICK_NS]
+        deadly, recent = NOTHING, [t for t in self._deaths.get(index, []) if now - t < QUICK_NS]
         if status != KILLED:
             self._deaths[index] = recent = [*recent, now]
+            before, self._last[index] = self._last.get(index, NOTHING), self._asked(index)
+            if before == self._last[index] != NOTHING:
+                deadly, recent = before, []
+                yield DEADLY, index, deadly[0], status
         if len(recent) > QUICK_DEATHS:
             with self._changing:
                 self.wires[index] = None
@@ -130,7 +147,7 @@ class Pool:
             )
             return
         self._died_ns[index] = now
-        self._fork(index)
+        self._fork(index, deadly)
         yield DIED, index, status
 
     def _end_of_zygote(self) -> str:

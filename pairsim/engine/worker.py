@@ -57,6 +57,7 @@ from pairsim.engine.worker_loop import (
     X_CODE,
     X_FRESH,
     X_MIND,
+    X_N,
     X_TIME,
     X_TRADER,
     apply_control,
@@ -96,6 +97,7 @@ class Setup:
     versions: tuple[Version, ...]
     lockstep: bool
     pinned: bool = False
+    deadly: tuple[int, int] = (-1, -1)  # (trader, n) of an evaluation that killed two workers: it is not tried again
 
 
 def new_tables(traders: int) -> tuple[np.ndarray, ...]:
@@ -124,7 +126,7 @@ def warm() -> None:
     empty = np.zeros((0, 2), np.int64)
     run_worker(
         mem, memory.floats, lay, 0, 0, np.zeros(2, np.int64), empty, rows, addresses,
-        np.zeros((1, INDICATOR_WORDS), np.int64), np.zeros(1), -1, scratch, info,
+        np.zeros((1, INDICATOR_WORDS), np.int64), np.zeros(1), scratch, info,
     )  # fmt: skip
     rouse(mem, candles, -1)
     head(mem, candles)
@@ -167,7 +169,8 @@ class Worker:
         for version in self.setup.versions:
             self.add(version)
         self.subscribers, self.subscription = self._subscriptions()
-        self.at, self.failed = int(head(self.mem, arena.candle_rings[index])), -1
+        self.at = int(head(self.mem, arena.candle_rings[index]))
+        self.info[X_TRADER], self.info[X_N] = self.setup.deadly
 
     def _own(self) -> list[int]:
         return sorted({trader for trader, _ in self.codes})
@@ -220,18 +223,17 @@ class Worker:
         """Handle records until the time is over or Python is needed, and do what it is needed for."""
         reason, self.at = run_worker(
             self.mem, self.memf, self.lay, self.at, budget_ns, self.subscribers, self.subscription, self.rows,
-            self.addresses, self.indicators, self.constants, self.failed, self.scratch, self.info,
+            self.addresses, self.indicators, self.constants, self.scratch, self.info,
         )  # fmt: skip
-        self.failed = -1
         if reason == FAILURE:
-            self.failed = self._report_failure()
+            self._report_failure()
         elif reason == CONTROL:
             self._swap(self.at)
             self.at += 1
 
     # -- failures ----------------------------------------------------------------------------------------------------
 
-    def _report_failure(self) -> int:
+    def _report_failure(self) -> None:
         """Tell the host why a trader stops; it goes on without evaluation, its neighbours are not touched."""
         t, code = int(self.info[X_TRADER]), int(self.info[X_CODE])
         try:
@@ -240,7 +242,6 @@ class Worker:
             message, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
         self.mem[self.cell + W_FAILURES] += 1
         self.wire.send(("failed", t, int(self.info[X_TIME]), message, trace))
-        return t
 
     def _explain(self, t: int, code: int) -> tuple[str, str]:
         version = self._version(t)

@@ -33,7 +33,7 @@ from pairsim.channels.ring import (
 )
 from pairsim.channels.seqlock import READ_TRIES, read_begin, read_retry
 from pairsim.channels.waiting import wake_word
-from pairsim.engine.arena import H_GATE_SLEEPS, W_DECISIONS, W_EVALUATED, W_HANDLED, W_REPLAYS
+from pairsim.engine.arena import H_GATE_SLEEPS, W_ASKED, W_ASKED_N, W_DECISIONS, W_EVALUATED, W_HANDLED, W_REPLAYS
 from pairsim.engine.evaluation import evaluate, read_snapshot
 from pairsim.engine.layout import (
     A_CLOSES,
@@ -90,9 +90,10 @@ CANDLE, HISTORY, SLICE, TUNE, PAUSE, RESUME, SWAP, FENCE = (CANDLE_KIND, *range(
 # What the loop returns to Python.
 IDLE, FAILURE, CONTROL, BLOCKED = 0, 1, 2, 3
 
-# What the loop tells Python about a failure: trader, code, n, decision time; all before anything is committed.
-(X_TRADER, X_CODE, X_MIND, X_FRESH, X_TIME, X_RECORD) = range(6)
-INFO_WORDS = 6
+# What the loop tells Python of a failure, before anything is committed. The evaluation (trader, n) is not tried again:
+# when the loop goes on, that trader has failed. A worker that begins is told so which one its predecessors died of.
+(X_TRADER, X_N, X_CODE, X_MIND, X_FRESH, X_TIME, X_RECORD) = range(7)
+INFO_WORDS = 7
 
 IDLE_NS = 100_000_000  # a look at the parent and at messages between two sleeps
 BATCH = 64  # records between two publications of the head
@@ -212,6 +213,8 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
         return BLOCKED  # before it is asked: what Python keeps beside the declared state would be changed twice
     elif not _snapshot(row, mem, memf, b, lay[L_PORTFOLIO], decision, decisionf):
         return BLOCKED
+    cell = lay[L_CELL]
+    mem[cell + W_ASKED_N], mem[cell + W_ASKED] = n, t + 1
     values = _values_at(row, b)
     p_previous = address_of(mem, values + row[T_MARKETS] * row[T_OUTPUTS])
     count = evaluate(
@@ -220,7 +223,7 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
         mem, memf, lay[L_PORTFOLIO], out, outf, view, viewf, decision, decisionf,
     )  # fmt: skip
     if count < 0:
-        info[X_TRADER], info[X_CODE], info[X_FRESH], info[X_TIME] = t, count, b, time
+        info[X_TRADER], info[X_N], info[X_CODE], info[X_FRESH], info[X_TIME] = t, n, count, b, time
         return FAILURE
     mem[lay[L_CELL] + W_EVALUATED] += 1
     if count > 0 and not replay:
@@ -231,11 +234,11 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
 
 
 @njit(**HOT)
-def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constants, told, failed, scratch, info):
+def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constants, told, scratch, info):
     """One record for one trader: as many commits as it takes (R5). ``k`` is the trader's market, or -1 at the end of
     a slice.
 
-    ``failed`` is a trader whose evaluation of this record raised: it goes on without. Returns 0, FAILURE or BLOCKED.
+    Returns 0, FAILURE or BLOCKED.
     """
     commit = rows[t, 0, T_COMMIT]
     kind = mem[r] >> KIND_SHIFT
@@ -297,7 +300,7 @@ def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constan
             for j in range(markets):
                 warm = warm and mem[fresh + B_MARKET + j * BM_WORDS + BM_CLOSED] >= row[T_WARMUP]
             if evaluates and warm:
-                if t == failed:
+                if t == info[X_TRADER] and n == info[X_N]:
                     mem[fresh + B_STATUS] = FAILED
                     mem[fresh + B_ERRORS] += 1
                 else:
@@ -374,7 +377,6 @@ def run_worker(
     addresses,
     indicators,
     constants,
-    failed,
     scratch,
     info,
 ):
@@ -407,7 +409,7 @@ def run_worker(
                     code = _handle(
                         mem, memf, lay, subscription[q, 0], subscription[q, 1], r, index, rows, addresses, indicators,
                         constants, told,
-                        failed, scratch, info,
+                        scratch, info,
                     )  # fmt: skip
                     q += 1
             elif kind == TUNE:
@@ -418,7 +420,6 @@ def run_worker(
                 code = CONTROL
             if code != 0:
                 break
-            failed = -1
             index += 1
         else:
             code = 0

@@ -4,6 +4,8 @@ Each mixes all that it is shown into ``mix``, with a factor below one, so that a
 on another portfolio changes every later value, and with them what is ordered.
 """
 
+import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -167,3 +169,26 @@ class Staged:
             while k and not (self.folder / str(k)).exists():
                 time.sleep(0.001)
             yield records[first:last]
+
+
+class Deadly(ps.Strategy):
+    """Takes its process down at one candle, each time it is asked; plain Python, because it builds a set."""
+
+    how: int = ps.param(0, 0, 2)
+    turn: int = ps.state(0)
+
+    def generate_signal(self, ctx: Any) -> Any:
+        self.turn += 1
+        if self.turn in {40}:
+            if self.how == 0:
+                os._exit(3)
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return None
+
+
+class MarkerPlain(Marker):
+    """The same method, which stays plain Python because it builds a set."""
+
+    def generate_signal(self, ctx: Any) -> Any:
+        _ = {self.turn, "no machine code for this"}
+        return super().generate_signal(ctx)

@@ -20,7 +20,7 @@ from engine.killing_run import Left, Machine, kill_over, moment, record_of
 from engine.killing_scenes import SCENES, failures, swaps
 from engine.killing_stage import Stage
 from engine.killing_steps import why_not
-from engine.killing_traders import SYMBOLS, Couple, Maker, Marker, Scribe, Staged, hundred
+from engine.killing_traders import SYMBOLS, Couple, Deadly, Maker, Marker, MarkerPlain, Scribe, Staged, hundred
 from engine.running import ROOT, python, until
 
 import pairsim as ps
@@ -133,6 +133,61 @@ def _later(seconds: float, act: Callable[[], None]) -> Callable[[], None]:
     timer = threading.Timer(seconds, act)
     timer.start()
     return timer.join
+
+
+def test_stop_waits_for_the_successor_of_a_worker_that_was_just_killed() -> None:
+    with random_run() as engine:
+        engine.wait(0.3)
+        worker = Machine(engine).named("pairsim-worker-0")
+        assert worker is not None
+        worker.kill()
+        engine.stop()
+        metrics = engine.metrics
+        assert not [name for name, channel in metrics.channels.items() if channel["depth"]]
+        assert metrics.worker_restarts == 1
+        assert engine.status.state == "stopped"
+
+
+def test_a_worker_killed_while_the_run_starts_is_replaced() -> None:
+    with random_run() as engine:
+        host = psutil.Process(engine._process.pid)  # type: ignore[union-attr]
+
+        def worker() -> list[psutil.Process]:
+            return [p for p in host.children(recursive=True) if p.cmdline()[:1] == ["pairsim-worker-1"]]
+
+        until(worker, "there is a worker", seconds=100)
+        worker()[0].kill()
+        assert engine.wait(0.3) == "running"
+        assert engine.metrics.worker_restarts == 1
+        until(lambda: engine.metrics.orders > 10, "all trade")
+
+
+# -- what a strategy does to its own process -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("how", "words"), [(0, "exit status 3"), (1, "SIGSEGV")])
+def test_a_strategy_that_ends_its_worker_twice_at_a_candle_fails_alone(how: int, words: str) -> None:
+    bars = ps.synthetic(SYMBOLS[:1], "1m", n=200, seed=8)
+    neighbours = [
+        ps.Trader(SYMBOLS[0], MarkerPlain(beat=3), name="before"),
+        ps.Trader(SYMBOLS[0], MarkerPlain(beat=4), every="2m", name="behind"),
+        ps.Trader(SYMBOLS[0], Maker(beat=4), name="compiled"),
+    ]
+    deadly = ps.Trader(SYMBOLS[0], Deadly(how=how), name="deadly")
+
+    def run(traders: list[ps.Trader]) -> tuple[ps.Engine, Left]:
+        with ps.Engine(traders, ps.ReplayFeed(bars, speed=None, lockstep=True), workers=1) as engine:
+            assert engine.wait(60) == "finished"
+            return engine, Left.by(engine)
+
+    _, alone = run(neighbours)
+    engine, beside = run([neighbours[0], neighbours[1], neighbours[2], deadly])
+    assert alone.orders.height > 50
+    beside.assert_equals(alone, traders=3)
+    assert engine.metrics.worker_restarts == 2
+    health = engine["deadly"].health
+    assert (health.state, health.errors, health.evaluations) == ("failed", 1, 39)
+    assert f"ended with {words} twice" in health.message
 
 
 # -- control records are handled exactly once ------------------------------------------------------------------------
