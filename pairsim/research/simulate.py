@@ -271,7 +271,7 @@ class Prepared:
     def _raised(self, t: int) -> str:
         """The traceback: of a compiled strategy that of its plain twin, which trades the same up to this candle."""
         code = self.plan.codes[t]
-        if code.compiled:
+        if code.compiled and self._addresses[t] != code.plain().address():
             twin = Prepared(self.plan, self.history, self.broker, self.cash)
             twin._addresses[t], twin._scan = code.plain().address(), 0
             with contextlib.suppress(StrategyError):
