@@ -17,7 +17,7 @@ from pairsim.market.interval import Moment, format_interval, format_time
 from pairsim.orders import matching
 from pairsim.portfolio.layout import A_QUOTE_SCALE
 from pairsim.research.history import History
-from pairsim.research.ledger import held_slices, round_trips
+from pairsim.research.ledger import held_slices, round_trips, walk_marks
 from pairsim.research.simulate import Simulation
 from pairsim.research.statistics import Statistics, daily_marks, days_a_year, statistics
 from pairsim.research.tables import Tables
@@ -53,11 +53,12 @@ class Result:
         simulation = self._simulation
         fills = self._fill_events
         closed = self._trips[self._trips["left"] > 0]
+        start = int(simulation.times[0]) - simulation.plan.base_ns
         return statistics(
             simulation.times,
             simulation.equity,
             self.cash,
-            base_ns=simulation.plan.base_ns,
+            marks=walk_marks(simulation.times, simulation.equity, self.cash, start),
             held=held_slices(fills, len(simulation.plan.pairs), self._history.slices),
             notional=float(fills["notional"].sum()) / self._quote_scale,
             fees=int(fills["fee"].sum()) / self._quote_scale,
@@ -223,7 +224,8 @@ class Result:
     @cached_property
     def _fill_events(self) -> np.ndarray:
         events = self._simulation.events
-        return events[events["kind"] == matching.FILL]
+        fills = events["kind"] == matching.FILL
+        return events if fills.all() else events[fills]
 
     @cached_property
     def _trips(self) -> np.ndarray:

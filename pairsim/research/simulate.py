@@ -1,6 +1,8 @@
 """From traders and a history to the arrays the plain loop takes, and back: one run, nothing judged yet."""
 
 import contextlib
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,12 +28,15 @@ from pairsim.errors import StrategyError
 from pairsim.market.candle import Columns
 from pairsim.market.interval import format_time
 from pairsim.orders.checks import ACTIVE, reservation_words
-from pairsim.orders.matching import END_OF_DATA, EVENT, EXPIRED, ID_STEP, end_orders, grow_book, new_book
+from pairsim.orders.matching import EVENT, ID_STEP, grow_book, new_book
 from pairsim.orders.order import MAX_MARKETS
 from pairsim.orders.sizing import PROBLEMS
 from pairsim.portfolio.layout import init_portfolio, portfolio_words
 from pairsim.research.history import History, Series
-from pairsim.research.loop import (
+from pairsim.research.kernel_code import c_function, python_callable
+from pairsim.research.lone_loop import run_alone
+from pairsim.research.loop import run
+from pairsim.research.loop_layout import (
     C_CODE,
     C_EVENTS,
     C_NEXT_ID,
@@ -42,6 +47,46 @@ from pairsim.research.loop import (
     DONE,
     LOG_FULL,
     ORDER_LOG,
+    R_ADDRESSES,
+    R_BASE_NS,
+    R_BLOCK,
+    R_CANDLES,
+    R_CURSOR,
+    R_DUE,
+    R_EQUITY,
+    R_EVENTS,
+    R_EVENTS_ROOM,
+    R_JITTER,
+    R_LATENCY,
+    R_LINKS,
+    R_LOG,
+    R_LOG_ROOM,
+    R_MARKET,
+    R_MARKETS,
+    R_OPEN,
+    R_ORDERS,
+    R_ORDERS_ROOM,
+    R_OUTPUT_ADDRESSES,
+    R_OUTPUTS_AT,
+    R_PARTICIPATION,
+    R_PORTFOLIO,
+    R_ROWS,
+    R_SCAN,
+    R_SCRATCH,
+    R_SEED,
+    R_SEEN,
+    R_SERIES,
+    R_STATE,
+    R_SUBSCRIBERS,
+    R_SUBSCRIPTION,
+    R_TABLE,
+    R_TABLE_WORDS,
+    R_TIMES,
+    R_TRADERS,
+    R_TRADING,
+    R_VOLUME,
+    R_WIDEST,
+    RUN_WORDS,
     SCRATCH_OUT,
     SCRATCH_VIEW,
     SERIES_WORDS,
@@ -52,8 +97,8 @@ from pairsim.research.loop import (
     X_LOW,
     X_OPEN,
     X_VOLUME,
-    run_slices,
     scratch_words,
+    widest,
 )
 from pairsim.strategies import scan_entry as block_of
 from pairsim.strategies.context import CANDLE_FIELDS, POSITION_FIELDS, VIEW_MARKET
@@ -71,18 +116,23 @@ class Simulation:
     Attributes
     ----------
     orders, events : ORDER_LOG and EVENT rows, in the order they happened.
-    times, equity : close time and equity of each slice.
+    slices, equity : open time and equity of each slice.
     portfolio : the final words. evaluations, skipped : counts of each trader.
     """
 
     plan: Plan
     orders: np.ndarray
     events: np.ndarray
-    times: NDArray[np.int64]
+    slices: NDArray[np.int64]
     equity: NDArray[np.float64]
     portfolio: NDArray[np.int64]
     evaluations: tuple[int, ...] = ()
     skipped: tuple[int, ...] = ()
+
+    @functools.cached_property
+    def times(self) -> NDArray[np.int64]:
+        """Close time of each slice."""
+        return self.slices + self.plan.base_ns
 
 
 def simulate(plan: Plan, columns: Columns, broker: SimBroker, cash: float) -> Simulation:
@@ -114,6 +164,7 @@ class Prepared:
         self.plan, self.history, self.broker, self.cash = plan, history, broker, cash
         self._portfolio = np.zeros(portfolio_words(len(plan.instruments), len(plan.pairs)), np.int64)
         init_portfolio(self._portfolio, 0, plan.instruments, plan.pairs, cash, broker.costs)
+        self._participation = np.array([broker.participation or 0.0])
         self._subscribe()
         self._lay_out()
         self._scan, self._block = self._own_loop()
@@ -125,7 +176,7 @@ class Prepared:
         ------
         StrategyError : see `simulate`.
         """
-        plan, columns, broker = self.plan, self.history.columns, self.broker
+        plan, columns = self.plan, self.history.columns
         mem, state = self._portfolio.copy(), self._state.copy()
         scratch, block = np.zeros(scratch_words(self._rows), np.int64), self._block.copy()
         row = self._rows[0]
@@ -140,31 +191,47 @@ class Prepared:
         equity = np.empty(len(self.history.slices))
         cursor = np.zeros(CURSOR_WORDS, np.int64)
         cursor[C_NEXT_ID], cursor[C_TRADER] = ID_STEP, -1
-        delays = np.array([broker.latency_ns, broker.jitter_ns, broker.seed], np.int64)
         table = np.zeros(reservation_words(len(plan.pairs) + 64), np.int64)
         seen, due = np.zeros(len(plan.instruments), np.int64), np.zeros(len(plan.traders), np.int64)
+        arguments = self._arguments(state, mem, scratch, block)
+        arguments[R_EQUITY], arguments[R_CURSOR], arguments[R_LINKS] = _at(equity), _at(cursor), _at(links)
+        arguments[R_SEEN], arguments[R_DUE] = _at(seen), _at(due)
+        arguments[R_TABLE], arguments[R_TABLE_WORDS] = _at(table), len(table)
+        trade = trading_loop(self._scan != 0)
         while True:
-            code = run_slices(
-                columns.open_time, columns.market, *self._prices, plan.base_ns, self._series, self._subscribers,
-                self._subscription, self._rows, self._addresses, self._output_addresses, self._outputs_at, state,
-                state.view(np.float64), mem, mem.view(np.float64), table, orders, links, delays,
-                broker.participation or 0.0, ACTIVE, events, log, equity, cursor, seen, due, scratch, block, self._scan,
-            )  # fmt: skip
+            arguments[R_ORDERS], arguments[R_ORDERS_ROOM] = _at(orders), len(orders)
+            arguments[R_EVENTS], arguments[R_EVENTS_ROOM] = _at(events), len(events)
+            arguments[R_LOG], arguments[R_LOG_ROOM] = _at(log), len(log)
+            code = trade(_at(arguments))
             if code == DONE:
                 break
             if code != LOG_FULL:
                 raise StrategyError(self._failure(cursor, scratch, state))
             events, log = _doubled(events, int(cursor[C_EVENTS])), _doubled(log, int(cursor[C_ORDERS]))
             orders = grow_book(orders, links)
-        logged = int(cursor[C_EVENTS])
-        if len(events) < logged + int(links[1]):
-            events = _doubled(events, logged, int(links[1]))
-        end = int(columns.open_time[-1]) + plan.base_ns if len(columns.open_time) else 0
-        count = end_orders(orders, links, len(plan.instruments), EXPIRED, END_OF_DATA, end, -1, events, logged)
         told = [(int(state[row[T_B] + B_EVALUATED]), int(state[row[T_B] + B_SKIPPED])) for row in self._rows]
         evaluations, skipped = zip(*told, strict=True)
-        times = self.history.slices + plan.base_ns
-        return Simulation(plan, log[: cursor[C_ORDERS]], events[:count], times, equity, mem, evaluations, skipped)
+        orders, events = log[: cursor[C_ORDERS]], events[: cursor[C_EVENTS]]
+        return Simulation(plan, orders, events, self.history.slices, equity, mem, evaluations, skipped)
+
+    def _arguments(
+        self, state: NDArray[np.int64], mem: NDArray[np.int64], scratch: NDArray[np.int64], block: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """The loop's block, without what a run makes for itself."""
+        columns, broker = self.history.columns, self.broker
+        a = np.zeros(RUN_WORDS, np.int64)
+        a[R_TIMES], a[R_MARKET], a[R_CANDLES] = _at(columns.open_time), _at(columns.market), len(columns.open_time)
+        a[R_OPEN : R_VOLUME + 1] = [_at(price) for price in self._prices]
+        a[R_SERIES], a[R_SUBSCRIBERS], a[R_SUBSCRIPTION] = (
+            _at(table) for table in (self._series, self._subscribers, self._subscription)
+        )
+        a[R_ROWS], a[R_ADDRESSES], a[R_TRADERS] = _at(self._rows), _at(self._addresses), len(self._addresses)
+        a[R_OUTPUT_ADDRESSES], a[R_OUTPUTS_AT] = _at(self._output_addresses), _at(self._outputs_at)
+        a[R_WIDEST], a[R_STATE], a[R_PORTFOLIO] = widest(self._rows), _at(state), _at(mem)
+        a[R_MARKETS], a[R_SCRATCH], a[R_BLOCK], a[R_SCAN] = len(columns.symbols), _at(scratch), _at(block), self._scan
+        a[R_BASE_NS], a[R_TRADING], a[R_PARTICIPATION] = self.plan.base_ns, ACTIVE, _at(self._participation)
+        a[R_LATENCY], a[R_JITTER], a[R_SEED] = broker.latency_ns, broker.jitter_ns, broker.seed
+        return a
 
     # -- arrays of the loop ------------------------------------------------------------------------------------------
 
@@ -279,7 +346,20 @@ class Prepared:
         return code.last_error() or ONLY_COMPILED
 
 
-def _doubled(log: np.ndarray, used: int, more: int = 0) -> np.ndarray:
-    bigger = np.empty(used + more if more else 2 * len(log), log.dtype)
+@functools.cache
+def trading_loop(alone: bool) -> Callable[[int], int]:
+    """The loop as a function of the address of its block of arguments; it runs without the GIL.
+
+    alone : the form for one trader on one market whose strategy has a loop of its own.
+    """
+    return python_callable(c_function(run_alone if alone else run))
+
+
+def _at(array: np.ndarray) -> int:
+    return int(array.ctypes.data)
+
+
+def _doubled(log: np.ndarray, used: int) -> np.ndarray:
+    bigger = np.empty(2 * len(log), log.dtype)
     bigger[:used] = log[:used]
     return bigger

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsim.market.interval import DAY_NS
+from pairsim.research.ledger import Marks
 
 if TYPE_CHECKING:
     import polars as pl
@@ -133,13 +134,6 @@ def drawdown(equity: Floats, cash: float) -> Floats:
     return equity / np.maximum.accumulate(np.maximum(equity, cash)) - 1.0
 
 
-def longest_below(times: NDArray[np.int64], below: Floats, start: int) -> int:
-    """Longest time, ns, from a high until it is reached again or the data ends; ``start`` is where the cash was."""
-    highs = times[below == 0.0]
-    points = np.concatenate([[start], highs, times[-1:]])
-    return int(np.diff(points).max()) if len(points) > 1 and np.any(below < 0.0) else 0
-
-
 def sharpe_error(returns: Floats) -> float:
     """Standard error of mean / standard deviation of returns, not annualised; NaN for fewer than three."""
     n = len(returns)
@@ -157,7 +151,7 @@ def statistics(
     equity: Floats,
     cash: float,
     *,
-    base_ns: int,
+    marks: Marks,
     held: int,
     notional: float,
     fees: float,
@@ -167,7 +161,7 @@ def statistics(
 
     Parameters
     ----------
-    times, equity : the close and equity of each slice. cash : the opening equity.
+    times, equity : the close and equity of each slice. cash : the opening equity. marks : of `walk_marks`.
     held : closes at which a position was held. notional, fees : sums over fills, in the quote currency.
     profits : of the closed trades, after fees.
     """
@@ -189,10 +183,8 @@ def statistics(
         reasons["sortino"] = reasons["sharpe"]
     elif downside == 0.0:
         reasons["sortino"] = "no day lost"
-    below = drawdown(equity, cash)
-    deepest = float(min(0.0, below.min()))
     cagr = (1.0 + total) ** (year / n) - 1.0 if total > -1.0 and n > 0 else -1.0
-    if deepest == 0.0:
+    if marks.deepest == 0.0:
         reasons["calmar"] = "no drawdown"
     won, lost = float(profits[profits > 0].sum()), float(-profits[profits < 0].sum())
     if not len(profits):
@@ -207,11 +199,11 @@ def statistics(
         sharpe=_ratio(mean, deviation) * root,
         sharpe_error=(math.nan if "sharpe_error" in reasons else sharpe_error(returns)) * root,
         sortino=_ratio(mean, downside) * root,
-        calmar=_ratio(cagr, -deepest),
-        max_drawdown=deepest,
-        max_drawdown_days=longest_below(times, below, int(times[0]) - base_ns) / DAY_NS,
+        calmar=_ratio(cagr, -marks.deepest),
+        max_drawdown=marks.deepest,
+        max_drawdown_days=marks.longest_ns / DAY_NS,
         exposure=held / len(times),
-        turnover=_ratio(notional, float(equity.mean())),
+        turnover=_ratio(notional, marks.mean),
         fees=fees,
         trades=len(profits),
         win_rate=_ratio(int((profits > 0).sum()), len(profits)),

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from pairsim.research.ledger import walk_marks
 from pairsim.research.statistics import (
     daily_marks,
     daily_returns,
     days_a_year,
     drawdown,
-    longest_below,
     sharpe_error,
     statistics,
 )
@@ -29,7 +29,8 @@ def _walk(n: int, seed: int = 1) -> np.ndarray:
 
 
 def _all(times, equity, cash=1_000.0, **more):
-    given = {"base_ns": HOUR, "held": 0, "notional": 0.0, "fees": 0.0, "profits": np.zeros(0)} | more
+    marks = walk_marks(times, equity, cash, int(times[0]) - HOUR)
+    given = {"marks": marks, "held": 0, "notional": 0.0, "fees": 0.0, "profits": np.zeros(0)} | more
     return statistics(times, equity, cash, **given)
 
 
@@ -82,7 +83,10 @@ def test_the_longest_time_below_a_high_is_found_by_walking() -> None:
             high, since = level, time
         else:
             longest = max(longest, time - since)
-    assert longest_below(times, drawdown(equity, 1_000.0), int(times[0]) - HOUR) == longest
+    marks = walk_marks(times, equity, 1_000.0, int(times[0]) - HOUR)
+    assert marks.longest_ns == longest
+    assert marks.deepest == drawdown(equity, 1_000.0).min()
+    assert marks.mean == pytest.approx(equity.mean())
 
 
 def test_the_standard_error_of_sharpe_is_what_many_samples_show() -> None:
