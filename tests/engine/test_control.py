@@ -122,26 +122,30 @@ def test_a_parameter_of_an_indicator_is_tuned_with_its_warm_up(engine):
 def test_a_swap_keeps_position_and_states_of_the_same_name(engine):
     until(lambda: engine.fills.filter(pl.col("trader") == "swapped").height == 1, "its position")
 
-    class Selling(ps.Strategy):
+    class Showing(ps.Strategy):
+        """Shows its states as the limit of an order that never fills."""
+
         count: int = ps.state(0)  # goes on from what Counting had
-        other: float = ps.state(7.0)  # begins anew
+        hold: float = ps.state(0.5)  # begins anew: it was a parameter
 
         def generate_signal(self, ctx: Any) -> Any:
             self.count += 1
-            if ctx.position.quantity > 0 and self.count > 2 and self.other == 7.0:
-                return ps.close()
-            return None
+            return ps.close(limit=1e7 + self.count + self.hold)
 
     evaluated(engine, "swapped", 3)
-    engine["swapped"].swap(Selling())
-    assert type(engine["swapped"].strategy) is Selling
-    until(lambda: engine.fills.filter(pl.col("trader") == "swapped").height == 2, "the position closed by the new one")
-    mine = engine.orders.filter(pl.col("trader") == "swapped")
-    assert mine["side"].to_list() == ["BUY", "SELL"]
-    assert mine["quantity"][0] == mine["quantity"][1]
+    before = engine["swapped"].health.evaluations
+    bought = engine.orders.filter(pl.col("trader") == "swapped")["quantity"][0]
+    engine["swapped"].swap(Showing())
+    assert type(engine["swapped"].strategy) is Showing
+    until(lambda: engine.orders.filter(pl.col("trader") == "swapped").height >= 4, "orders of the new one")
+    shown = engine.orders.filter((pl.col("trader") == "swapped") & (pl.col("side") == "SELL"))
+    assert shown["quantity"].unique().to_list() == [bought], "the position is the one the old strategy bought"
+    assert shown["limit_price"][0] - 1e7 > before
+    assert shown["limit_price"].diff().drop_nulls().unique().to_list() == [1.0]
+    assert shown["limit_price"][0] % 1.0 == 0.5
     assert journalled(engine, "swapped") == ["swap"]
     told = controls(engine).filter(pl.col("trader") == "swapped")
-    assert json.loads(told["payload"][0]) == {"strategy": "Selling()", "compiled": True}
+    assert json.loads(told["payload"][0]) == {"strategy": "Showing()", "compiled": True}
 
 
 def test_compiled_to_plain_and_back(engine):
@@ -269,7 +273,7 @@ def test_flatten_closes_every_position():
         assert engine.flatten() == 0
 
 
-@pytest.mark.parametrize("speed", [50.0, None])
+@pytest.mark.parametrize("speed", [None, pytest.param(50.0, marks=pytest.mark.soak)])
 def test_a_stop_may_flatten(speed):
     traders = [ps.Trader("A/USDT", Counting(hold=1000), name="long"), ps.Trader("A/USDT", Limits(), name="limits")]
     engine = running(*traders, speed=speed)

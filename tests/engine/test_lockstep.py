@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 from engine.examples import Counting, Everything, EverythingPlain, Spread
-from engine.lockstep import CASH, assert_same, backtested, left_by
+from engine.lockstep import assert_same, backtested, left_by
 from engine.running import finish
 
 import pairsim as ps
@@ -130,13 +130,3 @@ def test_traders_start_warm_from_what_came_before_the_start(two_markets):
         for handle in engine.traders:
             assert handle.health.evaluations == len(closes), handle.name
         assert set((orders["timestamp"].dt.epoch("s") % 180).to_list()) == {0}
-
-
-def test_same_money_whatever_the_run(two_markets):
-    """The journal's fills alone give the final portfolio."""
-    with ps.Engine(everybody(), ps.ReplayFeed(two_markets, speed=None, lockstep=True), workers=2) as engine:
-        finish(engine)
-        fills, portfolio = engine.fills, engine.portfolio
-    sign = pl.when(pl.col("side") == "BUY").then(1.0).otherwise(-1.0)
-    spent = fills.select((sign * pl.col("notional") + pl.col("fee")).sum()).item()
-    assert portfolio.cash == pytest.approx(CASH - spent, abs=1e-6)
