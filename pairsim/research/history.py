@@ -76,11 +76,19 @@ class History:
         self._series: dict[tuple[int, int], Series] = {}
 
     @cached_property
-    def _rows(self) -> list[NDArray[np.int64]]:
-        """Which rows are those of each market."""
-        order = np.argsort(self.columns.market, kind="stable")
-        ends = np.searchsorted(self.columns.market[order], np.arange(1, len(self.columns.symbols)))
-        return np.split(order, ends)
+    def _by_market(self) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[Floats, ...]]:
+        """(where each market begins, open times, prices), market after market."""
+        columns = self.columns
+        markets = len(columns.symbols)
+        arrays = (columns.open_time, *(getattr(columns, name) for name in _PRICES))
+        starts = np.concatenate([[0], np.cumsum(np.bincount(columns.market, minlength=markets))])
+        if len(columns.market) % markets == 0 and np.all(columns.market.reshape(-1, markets) == np.arange(markets)):
+            opened, *prices = (array.reshape(-1, markets).T.ravel() for array in arrays)  # every market in every slice
+        else:
+            narrow = columns.market.astype(np.uint16) if markets <= 1 << 16 else columns.market  # sorts in linear time
+            order = np.argsort(narrow, kind="stable")
+            opened, *prices = (array[order] for array in arrays)
+        return starts, opened, tuple(prices)
 
     @cached_property
     def slices(self) -> NDArray[np.int64]:
@@ -103,11 +111,11 @@ class History:
 
     def _base(self, market: int) -> Series:
         columns = self.columns
-        prices: tuple[Floats, ...] = tuple(getattr(columns, name) for name in _PRICES)
         if len(columns.symbols) == 1:
-            return Series(columns.open_time, tuple(np.ascontiguousarray(price) for price in prices))
-        rows = self._rows[market]
-        return Series(columns.open_time[rows], tuple(price[rows] for price in prices))
+            return Series(columns.open_time, tuple(np.ascontiguousarray(getattr(columns, name)) for name in _PRICES))
+        starts, opened, prices = self._by_market
+        mine = slice(int(starts[market]), int(starts[market + 1]))
+        return Series(opened[mine], tuple(price[mine] for price in prices))
 
     def _resampled(self, market: int, interval_ns: int) -> Series:
         base = self.series(market, self.base_ns)
