@@ -82,6 +82,7 @@ from pairsim.portfolio.layout import A_QUOTE_SCALE, ACCOUNT_WORDS, M_BASE_SCALE,
 from pairsim.store.journal import Journal
 
 TAKE = 128  # decisions taken per callback, so that candles and timers get their turn
+BEHIND = 8_192  # rows that wait for the disk: from there on decisions stay in their ring, and so the feed slows down
 MARK_SECONDS = 0.1
 CANCEL_SECONDS = 3.0  # a broker that does not answer a cancel by then leaves the order UNKNOWN
 LATENCIES = 4096
@@ -133,6 +134,7 @@ class OrderEngine:
         self.booked: asyncio.Task[None] | None = None
         self.slice_tasks: list[asyncio.Task[None]] = []
         self.turn: asyncio.Future[None] | None = None  # of the last order taken in
+        self.catching_up: asyncio.Task[None] | None = None
         self.slice_candles: list[list[int]] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self.sending: set[asyncio.Task[None]] = set()
@@ -198,15 +200,31 @@ class OrderEngine:
         self._work()
 
     def _work(self) -> None:
+        behind = self.journal.queued > BEHIND
         try:
-            candles, decisions = self._take_candles(), self._take_decisions()
+            candles, decisions = self._take_candles(), 0 if behind else self._take_decisions()
         except Exception as error:
             traceback.print_exc()
             self._fail(f"{type(error).__name__}: {error}")
             raise
-        armed = arm_consumer(self.mem, self.arena.gate_ring), arm_consumer(self.mem, self.arena.broker_ring)
-        if candles or decisions or not all(armed):
+        armed = arm_consumer(self.mem, self.arena.broker_ring) and (
+            behind or arm_consumer(self.mem, self.arena.gate_ring)
+        )
+        if candles or decisions or not armed:
             self.loop.call_soon(self._work)
+        elif behind and self.catching_up is None:
+            self.catching_up = self._spawn(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        """Go on taking decisions when the disk has what there is."""
+        try:
+            await self.journal.durable()
+        except StoreError as error:
+            self._fail(str(error))
+            return
+        finally:
+            self.catching_up = None
+        self._work()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = self.loop.create_task(work)

@@ -1,6 +1,10 @@
 """Traders are tuned, swapped, silenced; the engine is paused, halted, flattened; seen in orders and controls."""
 
+import contextlib
 import json
+import sqlite3
+import time
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -49,6 +53,13 @@ def running(*traders: ps.Trader, speed: float | None = 20.0, **options: Any) -> 
     engine.start()
     assert engine.wait(0) == "running"
     return engine
+
+
+def sampled(value: Callable[[], int], seconds: float) -> list[int]:
+    """A value at the beginning and at the end of a while."""
+    first, deadline = value(), time.monotonic() + seconds
+    until(lambda: time.monotonic() > deadline, "time passing")
+    return [first, value()]
 
 
 def controls(engine: ps.Engine) -> pl.DataFrame:
@@ -284,6 +295,18 @@ def test_a_stop_may_flatten(speed):
     assert engine.status.open_orders == 0
     assert engine.orders.filter(pl.col("status").is_in(["SUBMITTED", "ACCEPTED", "INITIALIZED"])).height == 0
     assert engine.portfolio.equity == pytest.approx(engine.portfolio.cash)
+
+
+def test_a_disk_that_falls_behind_slows_the_feed_down():
+    with running(ps.Trader("A/USDT", Limits()), ps.Trader("B/USDT", Limits()), speed=None) as engine:
+        until(lambda: engine.status.orders > 0, "orders")
+        with contextlib.closing(sqlite3.connect(engine._path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # the journal waits for this lock as it would for a slow disk
+            until(lambda: len(set(sampled(lambda: engine.status.orders, 0.5))) == 1, "no more orders taken")
+            waiting = engine.status.orders
+        until(lambda: engine.status.orders > waiting + 10_000, "orders again")
+        assert 4_000 < engine.metrics.journal.high_water < 12_000
+        assert engine.status.state == "running"
 
 
 def test_a_stop_keeps_positions_and_settles_working_orders():
