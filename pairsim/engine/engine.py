@@ -53,6 +53,7 @@ from pairsim.strategies.compiler import StrategyCode
 if TYPE_CHECKING:
     import polars as pl
 
+    from pairsim.market.interval import Interval
     from pairsim.store.reader import Reader
 
 ANSWER_SECONDS = 60.0
@@ -289,6 +290,26 @@ class Engine:
     def equity(self) -> "pl.DataFrame":
         """Equity over feed time: at each slice in lockstep, else at fills and ten times a second."""
         return self._reader().equity()
+
+    def candles(self, symbol: str, every: "Interval | None" = None) -> "pl.DataFrame":
+        """The last closed candles of a market, at most 2,047, as the machine keeps them while it runs.
+
+        Parameters
+        ----------
+        symbol : a market of this engine.
+        every : the length of the candles, one that a trader of the market decides on; None takes the shortest.
+
+        Returns
+        -------
+        timestamp (open time, UTC), symbol, open, high, low, close, volume.
+
+        Raises
+        ------
+        InputError : no trader has that market, or none decides on candles of that length.
+        """
+        from pairsim.engine.candles import candles_frame
+
+        return candles_frame(self._mem, self._arena, self._plan, symbol, every)
 
     @property
     def metrics(self) -> Metrics:
