@@ -39,57 +39,12 @@ TRIP = np.dtype(
 fills_at, trips_at, log_at = records(EVENT), records(TRIP), records(ORDER_LOG)
 
 
-class Marks(NamedTuple):
-    """What the marks of a run say.
-
-    deepest : lowest equity / highest before it - 1. longest_ns : longest time from a high to the next or the end.
-    mean : of the equity.
-    """
-
-    deepest: float
-    longest_ns: int
-    mean: float
-
-
 class Seen(NamedTuple):
     """What each order's decision had read: position and average price in its market (float64), cash (units)."""
 
     quantity: NDArray[np.float64]
     average_price: NDArray[np.float64]
     cash: NDArray[np.int64]
-
-
-# --- marks ----------------------------------------------------------------------------------------------------------
-
-
-def walk_marks(times: NDArray[np.int64], equity: NDArray[np.float64], cash: float, start: int) -> Marks:
-    """Drawdown and mean of marks; ``times`` rise, the opening ``cash`` at ``start`` is the first high."""
-    out, opening = np.zeros(3), np.array([cash])
-    _kernel(_walk_marks)(_block(len(times), _at(times), _at(equity), _at(opening), start, _at(out)))
-    return Marks(float(out[0]), int(out[1]), float(out[2]))
-
-
-@njit(**JIT)
-def _walk_marks(arguments):
-    a = integers(arguments, 6)
-    n, times, equity, out = a[0], integers(a[1], a[0]), reals(a[2], a[0]), reals(a[5], 3)
-    high, since, deepest, longest, total = reals(a[3], 1)[0], a[4], 0.0, 0, 0.0
-    below = False
-    for i in range(n):
-        level = equity[i]
-        total += level
-        if level >= high:
-            if below:
-                longest = max(longest, times[i] - since)
-            below = False
-            high, since = level, times[i]
-        else:
-            below = True
-            deepest = min(deepest, level / high - 1.0)
-    if below:
-        longest = max(longest, times[n - 1] - since)
-    out[0], out[1], out[2] = deepest, longest, total / max(n, 1)
-    return 0
 
 
 # --- fills ----------------------------------------------------------------------------------------------------------
@@ -110,78 +65,48 @@ def _trips(arguments):
     count = 0
     for k in range(a[0]):
         fill = fills[k]
-        pair, side, quantity, notional, fee = fill.pair, fill.side, fill.quantity, fill.notional, fill.fee
-        if held[pair] * side < 0:
-            closing = min(quantity, abs(held[pair]))
-            share = closing / quantity
-            worth = notional if closing == quantity else np.int64(np.rint(notional * share))
-            paid = fee if closing == quantity else np.int64(np.rint(fee * share))
+        pair, quantity, notional, fee = fill.pair, fill.quantity, fill.notional, fill.fee
+        if held[pair] * fill.side < 0:
             trip = trips[current[pair]]
-            trip.exit_quantity += closing
-            trip.exit_notional += worth
-            trip.fees += paid
+            quantity, notional, fee = close_part(trip, fill, held[pair])
             trip.fills += 1
-            held[pair] += side * closing
+            held[pair] += fill.side * (fill.quantity - quantity)
             if held[pair] == 0:
                 trip.left = fill.time
-            quantity -= closing
-            notional -= worth
-            fee -= paid
         if quantity > 0:
             if held[pair] == 0:
                 current[pair] = count
-                trip = trips[count]
-                trip.pair, trip.side, trip.entered = pair, side, fill.time
+                trips[count].pair, trips[count].side, trips[count].entered = pair, fill.side, fill.time
                 count += 1
             trip = trips[current[pair]]
-            trip.entry_quantity += quantity
-            trip.entry_notional += notional
-            trip.fees += fee
+            open_part(trip, quantity, notional, fee)
             trip.fills += 1
-            held[pair] += side * quantity
+            held[pair] += fill.side * quantity
     return count
 
 
-def held_slices(fills: np.ndarray, pairs: int, times: NDArray[np.int64]) -> int:
-    """At how many closes a position was held; ``times`` are the open times of the slices."""
-    held = np.zeros(pairs, np.int64)
-    return _kernel(_held)(_block(len(fills), _at(fills), _at(held), len(times), _at(times)))
+@njit(**HOT)
+def close_part(trip, fill, held):
+    """Take the part of a fill that closes ``held`` into the round trip; returns what is left of the fill to open.
 
-
-@njit(**JIT)
-def _held(arguments):
-    a = integers(arguments, 5)
-    n, fills, held, slices, times = a[0], fills_at(a[1], a[0]), integers(a[2], 0), a[3], integers(a[4], a[3])
-    count, positions, k, since = 0, 0, 0, 0
-    while k < n:
-        time, before = fills[k].time, positions
-        while k < n and fills[k].time == time:  # moves inside one slice cancel out
-            pair = fills[k].pair
-            positions -= 1 if held[pair] != 0 else 0
-            held[pair] += fills[k].side * fills[k].quantity
-            positions += 1 if held[pair] != 0 else 0
-            k += 1
-        if (before > 0) != (positions > 0):
-            at = _slice_at(times, since, slices, time)
-            count += at - since if before > 0 else 0
-            since = at
-    return count + (slices - since if positions > 0 else 0)
+    Returns (quantity, notional, fee).
+    """
+    closing = min(fill.quantity, abs(held))
+    share = closing / fill.quantity
+    worth = fill.notional if closing == fill.quantity else np.int64(np.rint(fill.notional * share))
+    paid = fill.fee if closing == fill.quantity else np.int64(np.rint(fill.fee * share))
+    trip.exit_quantity += closing
+    trip.exit_notional += worth
+    trip.fees += paid
+    return fill.quantity - closing, fill.notional - worth, fill.fee - paid
 
 
 @njit(**HOT)
-def _slice_at(times, start, end, time):
-    """The first slice not before a time, from ``start`` on: steps that double, then halve; near ones are near."""
-    step = 1
-    while start + step < end and times[start + step] < time:
-        step *= 2
-    low, high = start + step // 2, min(start + step, end)
-    while low < high:
-        middle = (low + high) // 2
-        if times[middle] < time:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+def open_part(trip, quantity, notional, fee):
+    """Take what a fill adds to a position into the round trip."""
+    trip.entry_quantity += quantity
+    trip.entry_notional += notional
+    trip.fees += fee
 
 
 def positions_at(log: np.ndarray, fills: np.ndarray, plan: Plan, opening: int) -> Seen:

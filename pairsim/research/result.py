@@ -17,9 +17,10 @@ from pairsim.market.interval import Moment, format_interval, format_time
 from pairsim.orders import matching
 from pairsim.portfolio.layout import A_QUOTE_SCALE
 from pairsim.research.history import History
-from pairsim.research.ledger import held_slices, round_trips, walk_marks
+from pairsim.research.ledger import round_trips
 from pairsim.research.simulate import Simulation
 from pairsim.research.statistics import Statistics, daily_marks, days_a_year, statistics
+from pairsim.research.summary import tally_of
 from pairsim.research.tables import Tables
 
 if TYPE_CHECKING:
@@ -50,20 +51,10 @@ class Result:
     @cached_property
     def stats(self) -> Statistics:
         """Statistics with their definitions; ``result.stats.sharpe``, ``result.stats.frame``."""
-        simulation = self._simulation
-        fills = self._fill_events
-        closed = self._trips[self._trips["left"] > 0]
-        start = int(simulation.times[0]) - simulation.plan.base_ns
-        return statistics(
-            simulation.times,
-            simulation.equity,
-            self.cash,
-            marks=walk_marks(simulation.times, simulation.equity, self.cash, start),
-            held=held_slices(fills, len(simulation.plan.pairs), self._history.slices),
-            notional=float(fills["notional"].sum()) / self._quote_scale,
-            fees=int(fills["fee"].sum()) / self._quote_scale,
-            profits=self._profits(closed) / self._quote_scale,
-        )
+        simulation, plan = self._simulation, self._simulation.plan
+        tally = tally_of(simulation.events, len(plan.pairs), simulation.slices, self._quote_scale)
+        start = int(simulation.times[0]) - plan.base_ns
+        return statistics(simulation.times, simulation.equity, self.cash, tally, start)
 
     @cached_property
     def digest(self) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsim.market.interval import DAY_NS
-from pairsim.research.ledger import Marks
+from pairsim.research.summary import Z_RUINED, Tally, summary
 
 if TYPE_CHECKING:
     import polars as pl
@@ -108,12 +108,8 @@ def _shown(value: float, form: str) -> str:
 
 def daily_marks(times: NDArray[np.int64], equity: Floats) -> tuple[NDArray[np.int64], Floats]:
     """(days since 1970 that have a mark, the last equity of each). ``times`` are close times, rising."""
-    if not len(times):
-        return np.zeros(0, np.int64), np.zeros(0)
-    first, last = ((int(time) - 1) // DAY_NS for time in (times[0], times[-1]))
-    ends = np.searchsorted(times, (np.arange(first, last + 1) + 1) * DAY_NS, side="right")
-    has = np.diff(ends, prepend=0) > 0
-    return np.arange(first, last + 1)[has], equity[ends[has] - 1]
+    days, ends = day_ends(times)
+    return days, equity[ends]
 
 
 def daily_returns(times: NDArray[np.int64], equity: Floats, cash: float) -> tuple[NDArray[np.int64], Floats]:
@@ -134,86 +130,55 @@ def drawdown(equity: Floats, cash: float) -> Floats:
     return equity / np.maximum.accumulate(np.maximum(equity, cash)) - 1.0
 
 
-def sharpe_error(returns: Floats) -> float:
-    """Standard error of mean / standard deviation of returns, not annualised; NaN for fewer than three."""
-    n = len(returns)
-    deviation = returns.std() if n > 2 else 0.0
-    if not deviation > 0.0:
-        return math.nan
-    z = (returns - returns.mean()) / deviation
-    ratio = float(returns.mean() / returns.std(ddof=1))
-    skew, kurtosis = float((z**3).mean()), float((z**4).mean())
-    return math.sqrt(max(0.0, 1.0 - skew * ratio + (kurtosis - 1.0) / 4.0 * ratio * ratio) / (n - 1))
+def day_ends(times: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(days since 1970 that have a mark, the index of the last one of each). ``times`` are close times, rising."""
+    if not len(times):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    first, last = ((int(time) - 1) // DAY_NS for time in (times[0], times[-1]))
+    ends = np.searchsorted(times, (np.arange(first, last + 1) + 1) * DAY_NS, side="right")
+    has = np.diff(ends, prepend=0) > 0
+    return np.arange(first, last + 1)[has], ends[has] - 1
 
 
-def statistics(
-    times: NDArray[np.int64],
-    equity: Floats,
-    cash: float,
-    *,
-    marks: Marks,
-    held: int,
-    notional: float,
-    fees: float,
-    profits: Floats,
-) -> Statistics:
+def statistics(times: NDArray[np.int64], equity: Floats, cash: float, tally: Tally, start: int) -> Statistics:
     """All of them.
 
     Parameters
     ----------
-    times, equity : the close and equity of each slice. cash : the opening equity. marks : of `walk_marks`.
-    held : closes at which a position was held. notional, fees : sums over fills, in the quote currency.
-    profits : of the closed trades, after fees.
+    times, equity : the close and equity of each slice. cash : the opening equity, at ``start``. tally : of the fills.
     """
-    days, returns = daily_returns(times, equity, cash)
-    year, n = days_a_year(days), len(returns)
+    days, ends = day_ends(times)
+    return from_summary(summary(times, equity, cash, start, ends, days_a_year(days), tally))
+
+
+def from_summary(words: Floats) -> Statistics:
+    """Statistics of the words of a summary (see ``summary``), with reasons for what is NaN."""
+    names = [each.name for each in fields(Statistics) if each.metadata]
+    values: dict[str, Any] = dict(zip(names, words.tolist(), strict=False))
+    for name in ("trades", "days", "days_a_year"):
+        values[name] = int(values[name])
+    return Statistics(**values, reasons=_reasons(values, bool(words[Z_RUINED])))
+
+
+def _reasons(values: dict[str, Any], ruined: bool) -> dict[str, str]:
+    """Why numbers are NaN."""
     reasons: dict[str, str] = {}
-    ruined = bool(np.any(np.isnan(returns))) or not equity[-1] > 0
-    total = float(equity[-1] / cash - 1.0)
-    mean, deviation = (float(returns.mean()), float(returns.std(ddof=1))) if n > 1 else (math.nan, math.nan)
-    for name in ("volatility", "sharpe", "sharpe_error"):
-        if n < 2:
-            reasons[name] = f"needs 2 daily returns, there are {n}"
+    n, still = values["days"], values["volatility"] == 0.0
+    for name, needed in (("volatility", 2), ("sharpe", 2), ("sharpe_error", 3)):
+        if n < needed:
+            reasons[name] = f"needs {needed} daily returns, there are {n}"
         elif ruined:
             reasons[name] = "the account lost everything"
-        elif deviation == 0.0 and name != "volatility":
+        elif still and name != "volatility":
             reasons[name] = "daily returns do not vary"
-    downside = math.sqrt(float((np.minimum(returns, 0.0) ** 2).mean())) if n > 1 else math.nan
-    if "sharpe" in reasons and deviation != 0.0:
+    if "sharpe" in reasons and not still:
         reasons["sortino"] = reasons["sharpe"]
-    elif downside == 0.0:
+    elif math.isnan(values["sortino"]):
         reasons["sortino"] = "no day lost"
-    cagr = (1.0 + total) ** (year / n) - 1.0 if total > -1.0 and n > 0 else -1.0
-    if marks.deepest == 0.0:
+    if values["max_drawdown"] == 0.0:
         reasons["calmar"] = "no drawdown"
-    won, lost = float(profits[profits > 0].sum()), float(-profits[profits < 0].sum())
-    if not len(profits):
+    if values["trades"] == 0:
         reasons |= dict.fromkeys(("win_rate", "profit_factor", "expectancy"), "no closed trade")
-    elif lost == 0.0:
+    elif math.isnan(values["profit_factor"]):
         reasons["profit_factor"] = "no losing trade"
-    root = math.sqrt(year)
-    return Statistics(
-        total_return=total,
-        cagr=cagr,
-        volatility=deviation * root,
-        sharpe=_ratio(mean, deviation) * root,
-        sharpe_error=(math.nan if "sharpe_error" in reasons else sharpe_error(returns)) * root,
-        sortino=_ratio(mean, downside) * root,
-        calmar=_ratio(cagr, -marks.deepest),
-        max_drawdown=marks.deepest,
-        max_drawdown_days=marks.longest_ns / DAY_NS,
-        exposure=held / len(times),
-        turnover=_ratio(notional, marks.mean),
-        fees=fees,
-        trades=len(profits),
-        win_rate=_ratio(int((profits > 0).sum()), len(profits)),
-        profit_factor=_ratio(won, lost),
-        expectancy=float(profits.mean()) if len(profits) else math.nan,
-        days=n,
-        days_a_year=year,
-        reasons=reasons,
-    )
-
-
-def _ratio(a: float, b: float) -> float:
-    return a / b if b == b and b != 0 else math.nan
+    return reasons

@@ -5,15 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from pairsim.research.ledger import walk_marks
 from pairsim.research.statistics import (
     daily_marks,
     daily_returns,
     days_a_year,
     drawdown,
-    sharpe_error,
     statistics,
 )
+from pairsim.research.summary import Tally, walk_marks
 
 DAY = 86_400_000_000_000
 HOUR = DAY // 24
@@ -28,10 +27,8 @@ def _walk(n: int, seed: int = 1) -> np.ndarray:
     return 1_000.0 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0.0001, 0.01, n)))
 
 
-def _all(times, equity, cash=1_000.0, **more):
-    marks = walk_marks(times, equity, cash, int(times[0]) - HOUR)
-    given = {"marks": marks, "held": 0, "notional": 0.0, "fees": 0.0, "profits": np.zeros(0)} | more
-    return statistics(times, equity, cash, **given)
+def _all(times, equity, cash=1_000.0, **tally):
+    return statistics(times, equity, cash, Tally(**tally), int(times[0]) - HOUR)
 
 
 def test_a_days_mark_is_the_last_one_up_to_midnight() -> None:
@@ -91,13 +88,15 @@ def test_the_longest_time_below_a_high_is_found_by_walking() -> None:
 
 def test_the_standard_error_of_sharpe_is_what_many_samples_show() -> None:
     random = np.random.default_rng(3)
-    ratios = [float((x := random.normal(0.05, 1.0, 400)).mean() / x.std(ddof=1)) for _ in range(2_000)]
-    errors = [sharpe_error(random.normal(0.05, 1.0, 400)) for _ in range(200)]
-    assert np.mean(errors) == pytest.approx(np.std(ratios), rel=0.05)
+    times = 18_262 * DAY + DAY * np.arange(1, 401)
+    found = [_all(times, 1_000.0 * np.cumprod(1.0 + random.normal(0.0005, 0.01, 400))) for _ in range(1_000)]
+    assert np.mean([each.sharpe_error for each in found]) == pytest.approx(
+        np.std([each.sharpe for each in found]), rel=0.05
+    )
 
 
 def test_trades_are_counted_by_their_profit() -> None:
-    found = _all(_hours(5), _walk(120), profits=np.array([3.0, -1.0, 2.0, 0.0]), notional=5_000.0, held=60, fees=1.5)
+    found = _all(_hours(5), _walk(120), won=5.0, lost=1.0, wins=2, trades=4, notional=5_000.0, held=60, fees=1.5)
     assert (found.trades, found.win_rate, found.profit_factor) == (4, 0.5, 5.0)
     assert found.expectancy == 1.0
     assert (found.exposure, found.fees) == (0.5, 1.5)
@@ -117,7 +116,7 @@ def test_what_has_no_value_says_why_and_warns_nobody() -> None:
     ruin = _all(_hours(3), np.concatenate([np.full(24, 500.0), np.zeros(48)]))
     assert ruin.total_return == ruin.cagr == -1.0
     assert ruin.reasons["sharpe"] == "the account lost everything"
-    assert _all(_hours(3), _walk(72), profits=np.array([1.0])).reasons["profit_factor"] == "no losing trade"
+    assert _all(_hours(3), _walk(72), won=1.0, wins=1, trades=1).reasons["profit_factor"] == "no losing trade"
 
 
 def test_every_number_has_a_definition_and_stands_in_the_frame() -> None:
