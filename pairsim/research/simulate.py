@@ -162,12 +162,12 @@ class Prepared:
 
     def __init__(self, plan: Plan, history: History, broker: SimBroker, cash: float) -> None:
         self.plan, self.history, self.broker, self.cash = plan, history, broker, cash
-        self._portfolio = np.zeros(portfolio_words(len(plan.instruments), len(plan.pairs)), np.int64)
-        init_portfolio(self._portfolio, 0, plan.instruments, plan.pairs, cash, broker.costs)
+        self.portfolio = np.zeros(portfolio_words(len(plan.instruments), len(plan.pairs)), np.int64)
+        init_portfolio(self.portfolio, 0, plan.instruments, plan.pairs, cash, broker.costs)
         self._participation = np.array([broker.participation or 0.0])
         self._subscribe()
         self._lay_out()
-        self._scan, self._block = self._own_loop()
+        self._scan, self.block = self._own_loop()
 
     def run(self) -> Simulation:
         """Trade from the first candle to the last.
@@ -177,47 +177,26 @@ class Prepared:
         StrategyError : see `simulate`.
         """
         plan, columns = self.plan, self.history.columns
-        mem, state = self._portfolio.copy(), self._state.copy()
-        scratch, block = np.zeros(scratch_words(self._rows), np.int64), self._block.copy()
-        row = self._rows[0]
-        block[block_of.SELF] = state.ctypes.data + 8 * (int(row[T_B]) + record_offset(int(row[T_MARKETS])))
-        block[block_of.VIEW], block[block_of.OUT] = (
-            scratch[SCRATCH_VIEW:].ctypes.data,
-            scratch[SCRATCH_OUT:].ctypes.data,
-        )
-        orders, links = new_book(64 + 8 * len(plan.traders), len(plan.instruments))
         room = max(_SMALLEST_LOG, 8 * len(plan.traders), len(columns.open_time) // _MATCHED_LOG)
-        events, log = np.empty(room, EVENT), np.empty(room, ORDER_LOG)
-        equity = np.empty(len(self.history.slices))
-        cursor = np.zeros(CURSOR_WORDS, np.int64)
-        cursor[C_NEXT_ID], cursor[C_TRADER] = ID_STEP, -1
-        table = np.zeros(reservation_words(len(plan.pairs) + 64), np.int64)
-        seen, due = np.zeros(len(plan.instruments), np.int64), np.zeros(len(plan.traders), np.int64)
-        arguments = self._arguments(state, mem, scratch, block)
-        arguments[R_EQUITY], arguments[R_CURSOR], arguments[R_LINKS] = _at(equity), _at(cursor), _at(links)
-        arguments[R_SEEN], arguments[R_DUE] = _at(seen), _at(due)
-        arguments[R_TABLE], arguments[R_TABLE_WORDS] = _at(table), len(table)
-        trade = trading_loop(self._scan != 0)
-        while True:
-            arguments[R_ORDERS], arguments[R_ORDERS_ROOM] = _at(orders), len(orders)
-            arguments[R_EVENTS], arguments[R_EVENTS_ROOM] = _at(events), len(events)
-            arguments[R_LOG], arguments[R_LOG_ROOM] = _at(log), len(log)
-            code = trade(_at(arguments))
-            if code == DONE:
-                break
+        place = Workplace(self, room)
+        trade = trading_loop(self.alone)
+        while (code := trade(_at(place.arguments))) != DONE:
             if code != LOG_FULL:
-                raise StrategyError(self._failure(cursor, scratch, state))
-            events, log = _doubled(events, int(cursor[C_EVENTS])), _doubled(log, int(cursor[C_ORDERS]))
-            orders = grow_book(orders, links)
-        told = [(int(state[row[T_B] + B_EVALUATED]), int(state[row[T_B] + B_SKIPPED])) for row in self._rows]
+                raise StrategyError(self._failure(place.cursor, place.scratch, place.state))
+            place.grow()
+        cursor, state = place.cursor, place.state
+        told = [(int(state[row[T_B] + B_EVALUATED]), int(state[row[T_B] + B_SKIPPED])) for row in self.rows]
         evaluations, skipped = zip(*told, strict=True)
-        orders, events = log[: cursor[C_ORDERS]], events[: cursor[C_EVENTS]]
-        return Simulation(plan, orders, events, self.history.slices, equity, mem, evaluations, skipped)
+        orders, events = place.log[: cursor[C_ORDERS]], place.events[: cursor[C_EVENTS]]
+        return Simulation(plan, orders, events, self.history.slices, place.equity, place.mem, evaluations, skipped)
 
-    def _arguments(
-        self, state: NDArray[np.int64], mem: NDArray[np.int64], scratch: NDArray[np.int64], block: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """The loop's block, without what a run makes for itself."""
+    @property
+    def alone(self) -> bool:
+        """Whether this is one trader on one market whose strategy has a loop of its own."""
+        return self._scan != 0
+
+    def arguments(self) -> NDArray[np.int64]:
+        """The loop's block, without what a run writes to."""
         columns, broker = self.history.columns, self.broker
         a = np.zeros(RUN_WORDS, np.int64)
         a[R_TIMES], a[R_MARKET], a[R_CANDLES] = _at(columns.open_time), _at(columns.market), len(columns.open_time)
@@ -225,10 +204,14 @@ class Prepared:
         a[R_SERIES], a[R_SUBSCRIBERS], a[R_SUBSCRIPTION] = (
             _at(table) for table in (self._series, self._subscribers, self._subscription)
         )
-        a[R_ROWS], a[R_ADDRESSES], a[R_TRADERS] = _at(self._rows), _at(self._addresses), len(self._addresses)
+        a[R_ADDRESSES], a[R_TRADERS] = _at(self._addresses), len(self._addresses)
         a[R_OUTPUT_ADDRESSES], a[R_OUTPUTS_AT] = _at(self._output_addresses), _at(self._outputs_at)
-        a[R_WIDEST], a[R_STATE], a[R_PORTFOLIO] = widest(self._rows), _at(state), _at(mem)
-        a[R_MARKETS], a[R_SCRATCH], a[R_BLOCK], a[R_SCAN] = len(columns.symbols), _at(scratch), _at(block), self._scan
+        a[R_ROWS], a[R_WIDEST], a[R_MARKETS], a[R_SCAN] = (
+            _at(self.rows),
+            widest(self.rows),
+            len(columns.symbols),
+            self._scan,
+        )
         a[R_BASE_NS], a[R_TRADING], a[R_PARTICIPATION] = self.plan.base_ns, ACTIVE, _at(self._participation)
         a[R_LATENCY], a[R_JITTER], a[R_SEED] = broker.latency_ns, broker.jitter_ns, broker.seed
         return a
@@ -269,12 +252,12 @@ class Prepared:
     def _lay_out(self) -> None:
         """Slots, records and indicator columns of the traders."""
         plan = self.plan
-        self._rows = plan.rows.copy()
+        self.rows = plan.rows.copy()
         self._addresses = np.array([code.address() for code in plan.codes], np.int64)
         self._outputs_at = np.zeros((len(plan.traders), MAX_MARKETS), np.int64)
         columns: list[int] = []
         words = 0
-        for t, (row, code) in enumerate(zip(self._rows, plan.codes, strict=True)):
+        for t, (row, code) in enumerate(zip(self.rows, plan.codes, strict=True)):
             row[T_B] = words
             words += int(row[T_B_WORDS])
             for k, series in enumerate(self.history.series_of(row)):
@@ -282,14 +265,14 @@ class Prepared:
                 for _, indicator in code.indicators:
                     columns += [self._address(column) for column in series.outputs(indicator)]
         self._output_addresses = np.array([*columns, 0], np.int64)
-        self._state = np.zeros(words, np.int64)
-        for row, code in zip(self._rows, plan.codes, strict=True):
-            start = int(row[T_B]) + record_offset(int(row[T_MARKETS]))
-            self._state[start : start + code.words] = code.initial_record()
+        self.state = np.zeros(words, np.int64)
+        for row, code in zip(self.rows, plan.codes, strict=True):
+            start = record_place(row)
+            self.state[start : start + code.words] = code.initial_record()
 
     def _own_loop(self) -> tuple[int, NDArray[np.int64]]:
         """Address and arguments of the strategy's own loop over quiet candles, where it may be used."""
-        plan, row = self.plan, self._rows[0]
+        plan, row = self.plan, self.rows[0]
         block = np.zeros(block_of.OUTPUTS + plan.codes[0].outputs, np.int64)
         if len(plan.traders) > 1 or len(plan.instruments) > 1 or not hasattr(plan.codes[0], "scan_address"):
             return 0, block
@@ -326,7 +309,7 @@ class Prepared:
 
     def _values(self, t: int, scratch: NDArray[np.int64], state: NDArray[np.int64]) -> str:
         """What the strategy was shown of its first market."""
-        row, view = self._rows[t], scratch[SCRATCH_VIEW:].view(np.float64)
+        row, view = self.rows[t], scratch[SCRATCH_VIEW:].view(np.float64)
         shown = {name: view[VIEW_MARKET + k] for k, name in enumerate((*CANDLE_FIELDS, *POSITION_FIELDS))}
         closed = int(state[row[T_B] + B_MARKET + BM_CLOSED])
         series = self.history.series_of(row)[0]
@@ -344,6 +327,55 @@ class Prepared:
             with contextlib.suppress(StrategyError):
                 twin.run()
         return code.last_error() or ONLY_COMPILED
+
+
+class Workplace:
+    """What a run writes to, and the block of arguments that says where; for one run at a time.
+
+    room : orders, and events, that fit into the logs at first.
+    """
+
+    def __init__(self, prepared: Prepared, room: int) -> None:
+        plan, rows = prepared.plan, prepared.rows
+        self.mem, self.state, self.block = prepared.portfolio.copy(), prepared.state.copy(), prepared.block.copy()
+        self.scratch = np.zeros(scratch_words(rows), np.int64)
+        self.block[block_of.SELF] = _at(self.state) + 8 * record_place(rows[0])
+        self.block[block_of.VIEW] = _at(self.scratch[SCRATCH_VIEW:])
+        self.block[block_of.OUT] = _at(self.scratch[SCRATCH_OUT:])
+        self.orders, self.links = new_book(64 + 8 * len(plan.traders), len(plan.instruments))
+        self.events, self.log = np.empty(room, EVENT), np.empty(room, ORDER_LOG)
+        self.equity = np.empty(len(prepared.history.slices))
+        self.cursor = np.zeros(CURSOR_WORDS, np.int64)
+        self.cursor[C_NEXT_ID], self.cursor[C_TRADER] = ID_STEP, -1
+        self.table = np.zeros(reservation_words(len(plan.pairs) + 64), np.int64)
+        self.seen, self.due = np.zeros(len(plan.instruments), np.int64), np.zeros(len(plan.traders), np.int64)
+        self.arguments = a = prepared.arguments()
+        a[R_STATE], a[R_PORTFOLIO], a[R_SCRATCH], a[R_BLOCK] = map(
+            _at, (self.state, self.mem, self.scratch, self.block)
+        )
+        a[R_EQUITY], a[R_CURSOR], a[R_LINKS], a[R_SEEN], a[R_DUE] = map(
+            _at, (self.equity, self.cursor, self.links, self.seen, self.due)
+        )
+        a[R_TABLE], a[R_TABLE_WORDS] = _at(self.table), len(self.table)
+        self._point()
+
+    def grow(self) -> None:
+        """Twice the room in book and logs; what stands there is kept."""
+        self.events = _doubled(self.events, int(self.cursor[C_EVENTS]))
+        self.log = _doubled(self.log, int(self.cursor[C_ORDERS]))
+        self.orders = grow_book(self.orders, self.links)
+        self._point()
+
+    def _point(self) -> None:
+        a = self.arguments
+        a[R_ORDERS], a[R_ORDERS_ROOM] = _at(self.orders), len(self.orders)
+        a[R_EVENTS], a[R_EVENTS_ROOM] = _at(self.events), len(self.events)
+        a[R_LOG], a[R_LOG_ROOM] = _at(self.log), len(self.log)
+
+
+def record_place(row: NDArray[np.int64]) -> int:
+    """Word of the states at which the record of a trader's strategy begins."""
+    return int(row[T_B]) + record_offset(int(row[T_MARKETS]))
 
 
 @functools.cache
