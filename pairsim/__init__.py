@@ -29,6 +29,7 @@ _HOME = {
     ),
     "pairsim.market": ("Candle", "Instrument", "load", "quality"),
     "pairsim.market.synthetic": ("synthetic",),
+    "pairsim.notebook.explore": ("explore",),
     "pairsim.research": ("Result", "Statistics", "backtest"),
     "pairsim.strategies": ("Signal", "Strategy", "buy", "cancel", "close", "hold", "param", "sell", "state", "target"),
 }  # fmt: skip

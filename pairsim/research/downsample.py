@@ -43,24 +43,30 @@ def merge_candles(time: NDArray[np.int64], prices: tuple[Floats, ...], most: int
 def extremes(values: Floats, most: int) -> NDArray[np.int64]:
     """Which points of a line to draw: first, lowest, highest and last of each bucket; all of them if there are few.
 
-    NaN is drawn only where a whole bucket is NaN.
+    A NaN is among them only as the first or last of its bucket.
     """
     n = len(values)
     if n <= most:
         return np.arange(n)
-    buckets = max(1, most // 4)
-    size = -(-n // buckets)
+    size = -(-n // max(1, most // 4))
     whole = n // size * size
-    table = values[:whole].reshape(-1, size)
-    starts = np.arange(0, whole, size)
-    picked = [
-        starts,
-        starts + np.where(np.isnan(table), np.inf, table).argmin(axis=1),
-        starts + np.where(np.isnan(table), -np.inf, table).argmax(axis=1),
-        starts + size - 1,
-    ]
-    rest = values[whole:]
-    if len(rest):
-        finite = np.nan_to_num(rest, nan=float(np.nanmean(rest)) if not np.isnan(rest).all() else 0.0)
-        picked.append(np.array([whole, whole + finite.argmin(), whole + finite.argmax(), n - 1]))
+    starts = np.arange(0, n, size)
+    picked = [starts, np.append(starts[1:], n) - 1]
+    for start, end in ((0, whole), (whole, n)):  # whole buckets, then the rest as one
+        if start < end:
+            picked += _lowest_and_highest(values[start:end].reshape(-1, min(size, end - start)), start)
     return np.unique(np.concatenate(picked))
+
+
+def _lowest_and_highest(table: Floats, start: int) -> list[NDArray[np.int64]]:
+    """Where each row of consecutive values has its extremes; numpy finds a NaN first, so such rows are asked twice."""
+    rows, length = np.arange(len(table)), table.shape[1]
+    picked = []
+    for find, worst in ((np.argmin, np.inf), (np.argmax, -np.inf)):
+        at = find(table, axis=1)
+        unknown = np.flatnonzero(np.isnan(table[rows, at]))
+        if len(unknown):
+            part = table[unknown]
+            at[unknown] = find(np.where(np.isnan(part), worst, part), axis=1)
+        picked.append(start + rows * length + at)
+    return picked

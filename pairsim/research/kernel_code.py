@@ -41,13 +41,14 @@ from numba.core.typed_passes import (
 )
 from numba.core.typing import Context as TypingContext
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
+from numpy.typing import NDArray
 
 from pairsim.channels import native
 from pairsim.research.kernel_types import Words, address_in
 from pairsim.strategies import object_store
 from pairsim.strategies.machine_code import cpu_identity
 
-__all__ = ["c_function"]
+__all__ = ["address", "block", "c_function", "python_callable", "python_kernel"]
 
 _INT64: Final = ir.IntType(64)
 _ENTRY: Final = "pairsim_kernel"
@@ -295,3 +296,20 @@ def python_callable(address: int) -> Callable[[int], int]:
     """The C function at an address for Python; it runs without the GIL."""
     made: Callable[[int], int] = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)
     return made
+
+
+@functools.cache
+def python_kernel(kernel: Callable[[int], int]) -> Callable[[NDArray[np.int64]], int]:
+    """A kernel as a function of the block of words it takes."""
+    function = python_callable(c_function(kernel))
+    return lambda words: function(address(words))
+
+
+def block(*words: int) -> NDArray[np.int64]:
+    """Numbers and addresses as a kernel takes them; whoever makes it keeps the arrays."""
+    return np.array(words, np.int64)
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array's elements stand."""
+    return int(array.ctypes.data)

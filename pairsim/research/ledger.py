@@ -4,8 +4,6 @@ Rule: the accounting kernel is the only one that books; everything here follows 
 Pure kernels behind thin functions, compiled by `kernel_code`.
 """
 
-import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +14,7 @@ from pairsim.engine.plan import Plan
 from pairsim.orders.matching import EVENT
 from pairsim.portfolio.accounting import HOT, JIT, book, pair_cell
 from pairsim.portfolio.layout import A_CASH, P_AVERAGE, P_QUANTITY_F, Costs, init_portfolio, portfolio_words
-from pairsim.research.kernel_code import c_function, python_callable
+from pairsim.research.kernel_code import address, block, python_kernel
 from pairsim.research.kernel_types import integers, reals, records
 from pairsim.research.loop_layout import ORDER_LOG
 
@@ -54,14 +52,19 @@ def round_trips(fills: np.ndarray, pairs: int) -> np.ndarray:
     """TRIP rows in the order in which they were entered, open ones included."""
     trips = np.zeros(len(fills) + 1, TRIP)  # each fill begins one at most
     held, current = np.zeros(pairs, np.int64), np.zeros(pairs, np.int64)
-    count = _kernel(_trips)(_block(len(fills), _at(fills), _at(held), _at(current), _at(trips)))
+    count = python_kernel(_trips)(block(len(fills), address(fills), address(held), address(current), address(trips)))
     return trips[:count]
 
 
 @njit(**JIT)
 def _trips(arguments):
     a = integers(arguments, 5)
-    fills, held, current, trips = fills_at(a[1], a[0]), integers(a[2], 0), integers(a[3], 0), trips_at(a[4], a[0])
+    fills, held, current, trips = (
+        fills_at(a[1], a[0]),
+        integers(a[2], 0),
+        integers(a[3], 0),
+        trips_at(a[4], a[0]),
+    )
     count = 0
     for k in range(a[0]):
         fill = fills[k]
@@ -115,8 +118,8 @@ def positions_at(log: np.ndarray, fills: np.ndarray, plan: Plan, opening: int) -
     init_portfolio(mem, 0, plan.instruments, plan.pairs, 0.0, Costs())
     mem[A_CASH] = opening
     seen = Seen(np.empty(len(log)), np.empty(len(log)), np.empty(len(log), np.int64))
-    addresses = (_at(array) for array in (log, fills, mem, *seen))
-    _kernel(_positions)(_block(len(log), len(fills), plan.base_ns, *addresses))
+    addresses = (address(array) for array in (log, fills, mem, *seen))
+    python_kernel(_positions)(block(len(log), len(fills), plan.base_ns, *addresses))
     return seen
 
 
@@ -141,20 +144,3 @@ def _book_until(fills, n, f, time, mem, memf):
         book(mem, memf, 0, fill.pair, fill.side, fill.quantity, fill.notional, fill.fee)
         f += 1
     return f
-
-
-# --- arrays by address ----------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def _kernel(kernel: Callable[[int], int]) -> Callable[[NDArray[np.int64]], int]:
-    function = python_callable(c_function(kernel))
-    return lambda block: function(_at(block))
-
-
-def _block(*words: int) -> NDArray[np.int64]:
-    return np.array(words, np.int64)
-
-
-def _at(array: np.ndarray) -> int:
-    return int(array.ctypes.data)

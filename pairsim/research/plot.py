@@ -23,18 +23,18 @@ _POINTS: Final = 2_000
 _MARKERS: Final = 1_000
 
 # Readable on white and on black (Okabe and Ito's palette for the colour-blind).
-_BUY, _SELL, _EQUITY, _LOSS = "#009E73", "#D55E00", "#0072B2", "#CC79A7"
-_LINES: Final = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#0072B2", "#D55E00")
+BUY, SELL, EQUITY, LOSS = "#009E73", "#D55E00", "#0072B2", "#CC79A7"
+LINES: Final = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#0072B2", "#D55E00")
 
 
 def figure(result: "Result", trader: str | None, start: Moment | None, end: Moment | None) -> "Figure":
     """See ``Result.plot``."""
     from plotly.subplots import make_subplots
 
-    t = _chosen(result, trader)
+    t = chosen_trader(result, trader)
     first = None if start is None else parse_time(start)
     last = None if end is None else parse_time(end)
-    overlays, panes = _split(result, t)
+    overlays, panes = indicator_lines(result, t)
     rows = 3 + len(panes)
     heights = [4.0, *[1.2] * len(panes), 1.6, 1.0]
     chart = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.02, row_heights=heights)
@@ -47,10 +47,10 @@ def figure(result: "Result", trader: str | None, start: Moment | None, end: Mome
         chart.update_yaxes(title_text=name, row=row, col=1)
     _add_fills(chart, result, t, first, last)
     times, equity = _within(result._simulation.times, result._simulation.equity, first, last)
-    _add_line(chart, rows - 1, "equity", times, equity, _EQUITY)
+    _add_line(chart, rows - 1, "equity", times, equity, EQUITY)
     below = drawdown(result._simulation.equity, result.cash)
     times, below = _within(result._simulation.times, below, first, last)
-    _add_line(chart, rows, "drawdown", times, below, _LOSS, fill="tozeroy")
+    _add_line(chart, rows, "drawdown", times, below, LOSS, fill="tozeroy")
     every = format_interval(merged * result._simulation.plan.base_ns)
     chart.update_yaxes(title_text=result._simulation.plan.traders[t].markets[0], row=1, col=1)
     chart.update_yaxes(title_text="equity", row=rows - 1, col=1)
@@ -66,7 +66,13 @@ def figure(result: "Result", trader: str | None, start: Moment | None, end: Mome
     return chart
 
 
-def _chosen(result: "Result", trader: str | None) -> int:
+def chosen_trader(result: "Result", trader: str | None) -> int:
+    """Number of a trader by its name, the first one's for None.
+
+    Raises
+    ------
+    InputError : the result has no trader of that name.
+    """
     names = [each.name for each in result._simulation.plan.traders]
     if trader is None:
         return 0
@@ -96,7 +102,7 @@ def _add_candles(chart: Any, result: "Result", t: int, first: int | None, last: 
     merged = merge_candles(base.opened[lo:hi], tuple(price[lo:hi] for price in base.prices), _CANDLES)
     candles = go.Candlestick(
         x=_moments(merged.time), open=merged.open, high=merged.high, low=merged.low, close=merged.close,
-        name="candles", increasing_line_color=_BUY, decreasing_line_color=_SELL,
+        name="candles", increasing_line_color=BUY, decreasing_line_color=SELL,
         increasing_line_width=1, decreasing_line_width=1, showlegend=False,
     )  # fmt: skip
     chart.add_trace(candles, row=1, col=1)
@@ -107,7 +113,7 @@ def _add_line(chart: Any, row: int, name: str, times: Any, values: Any, color: s
     import plotly.graph_objects as go
 
     at = extremes(values, _POINTS)
-    shade = color or _LINES[len(chart.data) % len(_LINES)]
+    shade = color or LINES[len(chart.data) % len(LINES)]
     line = go.Scatter(
         x=_moments(times[at]), y=values[at], name=name, mode="lines", fill=fill, line={"width": 1, "color": shade}
     )
@@ -126,7 +132,7 @@ def _add_fills(chart: Any, result: "Result", t: int, first: int | None, last: in
     if last is not None:
         keep &= fills["time"] <= last
     fills = fills[keep]
-    for side, word, symbol, color in ((1, "buy", "triangle-up", _BUY), (-1, "sell", "triangle-down", _SELL)):
+    for side, word, symbol, color in ((1, "buy", "triangle-up", BUY), (-1, "sell", "triangle-down", SELL)):
         mine = fills[fills["side"] == side]
         shown = (
             mine[np.unique(np.linspace(0, len(mine) - 1, min(len(mine), _MARKERS)).astype(np.int64))]
@@ -141,8 +147,13 @@ def _add_fills(chart: Any, result: "Result", t: int, first: int | None, last: in
         chart.add_trace(markers, row=1, col=1)
 
 
-def _split(result: "Result", t: int) -> tuple[list[tuple[str, Any, Any]], dict[str, list[tuple[str, Any, Any]]]]:
-    """Indicators on the first market: those that move with the price lie over the candles, others have panes."""
+def indicator_lines(
+    result: "Result", t: int
+) -> tuple[list[tuple[str, Any, Any]], dict[str, list[tuple[str, Any, Any]]]]:
+    """Indicators of trader ``t`` on its first market, as (name, times, values).
+
+    Returns (those that move with the price and lie over the candles, the others by the name of their pane).
+    """
     plan = result._simulation.plan
     series = result._history.series_of(plan.rows[t])[0]
     overlays, panes = [], {}
