@@ -11,3 +11,8 @@ def wall_ns() -> int:
 def monotonic_ns() -> int:
     """Nanoseconds of CLOCK_MONOTONIC: comparable between processes of one machine."""
     return time.monotonic_ns()
+
+
+def thread_ns() -> int:
+    """Nanoseconds of CPU that this thread has used."""
+    return time.thread_time_ns()

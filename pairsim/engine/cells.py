@@ -6,6 +6,7 @@ import linecache
 import re
 import sys
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pairsim.engine.status import RunState
@@ -13,25 +14,35 @@ from pairsim.engine.status import RunState
 if TYPE_CHECKING:
     from pairsim.engine.engine import Engine
 
-# By cell: the run of it that made engines last, and those. `Out` and `_` of the notebook hold handles that no name
-# holds any more, so it cannot be left to the end of a handle.
-_made: dict[str, tuple[int, list["weakref.ref[Engine]"]]] = {}
+# By cell: the run of it that made something last, and what ends what it made. `Out` and `_` of the notebook hold
+# handles that no name holds any more, so it cannot be left to the end of a handle.
+_made: dict[str, tuple[int, list[Callable[[], None]]]] = {}
 
 
 def replace_rerun(engine: "Engine") -> None:
     """Stop what an earlier run of this cell made; several engines of one run of it stay side by side."""
+    made = weakref.ref(engine)
+
+    def stop() -> None:
+        old = made()
+        if old is not None and old.status.state not in (RunState.CREATED, RunState.STOPPED):
+            old.stop()
+
+    when_rerun(stop)
+
+
+def when_rerun(end: Callable[[], None]) -> None:
+    """End what earlier runs of this cell made, and call ``end`` when it is run again. Nothing outside of cells."""
     running = _running_cell()
     if running is None:
         return
     cell, run = running
-    before, made = _made.get(cell, (run, []))
+    before, ending = _made.get(cell, (run, []))
     if before != run:
-        for reference in made:
-            old = reference()
-            if old is not None and old.status.state not in (RunState.CREATED, RunState.STOPPED):
-                old.stop()
-        made = []
-    _made[cell] = run, [*made, weakref.ref(engine)]
+        for each in ending:
+            each()
+        ending = []
+    _made[cell] = run, [*ending, end]
 
 
 def _running_cell() -> tuple[str, int] | None:
@@ -50,7 +61,7 @@ def _running_cell() -> tuple[str, int] | None:
 
 def _text_of_cell() -> str | None:
     """The file name IPython gives a cell, which follows from its text."""
-    frame = sys._getframe(2)
+    frame = sys._getframe(1)
     while frame is not None:
         if frame.f_globals.get("__name__") == "__main__":
             return frame.f_code.co_filename

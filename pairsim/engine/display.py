@@ -1,13 +1,15 @@
-"""How engines and traders look: a line of text and a small table of HTML. No state, no styles of its own."""
+"""How engines and traders look: a line of text, and a card of HTML. No state."""
 
-from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING
+
+from pairsim.market.interval import format_interval
+from pairsim.markup import Html, card, facts, folded, line, money, table, toned
 
 if TYPE_CHECKING:
     from pairsim.engine.engine import Engine
     from pairsim.engine.handle import TraderHandle
     from pairsim.engine.snapshot import Portfolio
+    from pairsim.engine.trader import Trader
 
 
 def text(engine: "Engine") -> str:
@@ -18,52 +20,59 @@ def text(engine: "Engine") -> str:
 
 
 def html(engine: "Engine") -> str:
-    """An engine as a table of its traders under a line of status."""
+    """An engine: what it does, what it is worth, its traders, and how to see more."""
     status, portfolio = engine.status, engine.portfolio
-    head = f"<b>Engine</b> {escape(str(status))}<br>cash {portfolio.cash:,.2f}, equity {portfolio.equity:,.2f}"
-    rows = [
-        (
-            h.name,
-            repr(h.strategy),
-            "compiled" if h.compiled else "plain Python",
-            h.health.state,
-            f"{h.health.evaluations:,}",
-            f"{h.health.decisions:,}",
-        )
-        for h in engine.traders[:50]
-    ]
-    more = f"<div>and {len(engine._traders) - 50} more traders</div>" if len(engine._traders) > 50 else ""
-    return (
-        f"<div>{head}</div>{table(('trader', 'strategy', 'runs as', 'state', 'evaluations', 'decisions'), rows)}{more}"
+    told = facts(
+        ("state", toned(status.state)),
+        ("trading", toned(status.trading)),
+        ("equity", round(portfolio.equity, 2)),
+        ("PnL", money(portfolio.equity - engine._cash)),
+        ("cash", round(portfolio.cash, 2)),
+        ("candles", status.candles),
+        ("orders", status.orders),
+        ("fills", status.fills),
     )
+    head = ("trader", "strategy", "every", "runs as", "state", "evaluations", "decisions", "errors")
+    rows = []
+    for handle in engine.traders:
+        health = handle.counters
+        every = format_interval(engine._traders[handle._index].every_ns or engine._plan.base_ns)
+        rows.append(
+            (handle.name, repr(handle.strategy), every, "machine code" if handle.compiled else "plain Python",
+             toned(health.state), health.evaluations, health.decisions, health.errors)
+        )  # fmt: skip
+    wrong = line(status.error, "bad") if status.error else Html()
+    hint = line("engine.dashboard() shows it live", "muted")
+    about = f"{engine._feed!r}, {engine._broker!r}"
+    return card("Engine", told, wrong, table(head, rows, of="traders"), hint, about=about)
 
 
 def trader_html(handle: "TraderHandle") -> str:
     """A trader with its health; the traceback of a failed one folded away."""
     health = handle.health
-    rows = [(name, f"{getattr(health, name):,}") for name in ("evaluations", "decisions", "skipped", "errors")]
-    trace = (
-        f"<details><summary>{escape(health.message)}</summary><pre>{escape(health.traceback)}</pre></details>"
-        if health.message
-        else ""
+    told = facts(
+        ("state", toned(health.state)),
+        *((name, getattr(health, name)) for name in ("evaluations", "decisions", "skipped", "errors")),
     )
-    return (
-        f"<div><b>{escape(handle.name)}</b> {escape(repr(handle.strategy))}: "
-        f"{health.state}</div>{table(('', ''), rows)}{trace}"
-    )
+    wrong = folded(health.message, health.traceback, tone="bad") if health.message else Html()
+    runs = "machine code" if handle.compiled else "plain Python"
+    hint = line(f"engine[{handle.name!r}].tune(…), .swap(…), .pause(), .resume()", "muted")
+    return card(handle.name, told, wrong, hint, about=f"{handle.strategy!r}, {runs}")
+
+
+def plain_trader_html(trader: "Trader") -> str:
+    """A trader before it trades: markets, interval, parameters."""
+    every = "every candle of the feed" if trader.every_ns is None else f"every {format_interval(trader.every_ns)}"
+    body = Html(trader.strategy._repr_html_())
+    return card(f"Trader {trader.name}", facts(("markets", ", ".join(trader.markets)), ("decides", every)), body)
 
 
 def portfolio_html(portfolio: "Portfolio") -> str:
     """Cash, equity and the positions that are not flat."""
     frame = portfolio.positions
-    held = frame.filter(frame["quantity"] != 0).rows()
-    rows = [(row[0], row[1], *(f"{x:,.8g}" for x in row[2:])) for row in held]
-    head = f"<div><b>Portfolio</b> cash {portfolio.cash:,.2f}, equity {portfolio.equity:,.2f}</div>"
-    return head + (table(frame.columns, rows) if rows else "<div>no positions</div>")
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A plain HTML table; the notebook's own style applies."""
-    top = "".join(f"<th>{escape(h)}</th>" for h in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(x))}</td>" for x in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    held = frame.filter(frame["quantity"] != 0)
+    rows = [(*row[:6], money(row[6]), money(row[7]), row[8]) for row in held.rows()]
+    told = facts(("cash", round(portfolio.cash, 2)), ("equity", round(portfolio.equity, 2)))
+    return card(
+        "Portfolio", told, table(frame.columns, rows, of="positions") if rows else line("no positions", "muted")
+    )

@@ -1,5 +1,6 @@
 """The handle of one trader of a running engine: tune, swap, pause, resume, health."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,6 +98,15 @@ class TraderHandle:
     @property
     def health(self) -> Health:
         """Counters and state from shared memory; message and traceback of a failure."""
+        counters = self.counters
+        if not counters.errors and counters.state != "failed":
+            return counters  # only the host knows the traceback; a healthy trader is read without asking it
+        message, trace = self._engine._failures().get(self._index, ("", ""))
+        return replace(counters, message=message, traceback=with_source(trace))
+
+    @property
+    def counters(self) -> Health:
+        """What `health` says without the text of a failure, so the host need not be asked."""
         engine = self._engine
         mem = engine._mem
         if mem is None:
@@ -107,14 +117,13 @@ class TraderHandle:
         if mem[a + A_VERSION] != 0:
             row = engine._version_rows.get((self._index, int(mem[a + A_VERSION])), row)
         b = int(row[T_B]) + (int(mem[a + A_CLOSES]) & 1) * int(row[T_B_WORDS])
-        failed = mem[b + B_ERRORS] != 0 or _STATES[int(mem[b + B_STATUS])] == "failed"
-        # Only the host knows the traceback; a healthy trader is read without asking it.
-        message, trace = engine._failures().get(self._index, ("", "")) if failed else ("", "")
         return Health(
-            _STATES[int(mem[b + B_STATUS])], int(mem[b + B_EVALUATED]), int(mem[b + B_NUMBER]),
-            int(mem[b + B_SKIPPED]), int(mem[b + B_ERRORS]),
-            message, with_source(trace),
-        )  # fmt: skip
+            _STATES[int(mem[b + B_STATUS])],
+            int(mem[b + B_EVALUATED]),
+            int(mem[b + B_NUMBER]),
+            int(mem[b + B_SKIPPED]),
+            int(mem[b + B_ERRORS]),
+        )
 
     def __repr__(self) -> str:
         given = self._engine._traders[self._index]

@@ -67,6 +67,11 @@ class Trader:
         object.__setattr__(self, "every_ns", None if every is None else parse_interval(every))
         object.__setattr__(self, "name", name or "+".join(symbols))
 
+    def _repr_html_(self) -> str:
+        from pairsim.engine import display
+
+        return display.plain_trader_html(self)
+
     def __repr__(self) -> str:
         market = repr(self.markets[0]) if len(self.markets) == 1 else repr(list(self.markets))
         every = "" if self.every_ns is None else f", every={format_interval(self.every_ns)!r}"

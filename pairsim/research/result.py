@@ -6,7 +6,6 @@ Rule: everything follows from the simulation's arrays; a result never runs anyth
 import hashlib
 import os
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from pairsim.brokers.sim import SimBroker
 from pairsim.engine.layout import T_MARKET
 from pairsim.market.interval import Moment, format_interval, format_time
+from pairsim.markup import Html, card, line, table
 from pairsim.orders import matching
 from pairsim.portfolio.layout import A_QUOTE_SCALE
 from pairsim.research.history import History
@@ -194,9 +194,10 @@ class Result:
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        told = "".join(f"<li>{escape(name)}: {escape(text)}</li>" for name, text in self.assumptions)
-        told += "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        return f"<div><b>{escape(self._title)}</b>{self.stats._repr_html_()}<ul>{told}</ul></div>"
+        told = table(("assumption", ""), self.assumptions)
+        notes = [line(note, "muted") for note in self.notes]
+        hint = line("result.plot() draws it, result.trades, .fills and .equity are frames", "muted")
+        return card("Result", Html(self.stats._repr_html_()), told, *notes, hint, about=self._title)
 
     @property
     def _title(self) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsim.market.interval import DAY_NS
+from pairsim.markup import Html, card, table
 from pairsim.research.summary import Z_RUINED, Tally, summary
 
 if TYPE_CHECKING:
@@ -90,12 +91,8 @@ class Statistics:
         return "\n".join(f"{name:<18} {value:>14}" for name, value, _ in self.lines())
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='text-align:left'>{name}</td><td>{value}</td>"
-            f"<td style='text-align:left'><small>{escape(why)}</small></td></tr>"
-            for name, value, why in self.lines()
-        )
-        return f"<table>{rows}</table>"
+        rows = [(name, Html(f"<b>{escape(value)}</b>"), why) for name, value, why in self.lines()]
+        return card("Statistics", table(("", "", "how it is counted"), rows))
 
 
 def _shown(value: float, form: str) -> str:

@@ -8,6 +8,7 @@ that makes a frame, hence the imports inside functions.
 
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,6 +150,27 @@ class Reader:
         rows = self._select(f"{_select(table)} WHERE {key} > ?{only} ORDER BY {key} LIMIT ?", rowid, limit)
         return rows, int(rows[-1][0]) if rows else rowid  # type: ignore[call-overload]  # the key is an INTEGER
 
+    def last_orders(self, count: int) -> tuple[dict[str, list[tuple[object, ...]]], dict[str, int]]:
+        """The last ``count`` orders with all their events and fills, and where `since` goes on in each table.
+
+        Returns
+        -------
+        rows by table (``orders``, ``events``, ``fills``), oldest first, and the key to ask from next time by table; all
+        of one moment.
+        """
+        only = "" if self.run is None else f" AND run = {int(self.run)}"
+        rows, last = {}, {}
+        with self._connected() as connection:
+            connection.execute("BEGIN")  # one snapshot for all that follows
+            newest = f"SELECT order_id FROM orders WHERE 1{only} ORDER BY order_id DESC LIMIT 1 OFFSET ?"
+            (first,) = connection.execute(newest, (count - 1,)).fetchone() or (0,)
+            for name in ("orders", "events", "fills"):
+                key = TABLES[name].key
+                (last[name],) = connection.execute(f"SELECT coalesce(max({key}), 0) FROM {name}").fetchone()
+                chosen = f"{_select(name)} WHERE order_id >= ?{only} ORDER BY {key}"
+                rows[name] = connection.execute(chosen, (first,)).fetchall()
+        return rows, last
+
     def __repr__(self) -> str:
         return f"Reader({str(self.path)!r}{'' if self.run is None else f', run={self.run}'})"
 
@@ -173,9 +195,14 @@ class Reader:
         return kept
 
     def _select(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+        with self._connected() as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         try:
             with contextlib.closing(sqlite3.connect(self._uri, uri=True, timeout=_BUSY_SECONDS)) as connection:
-                return connection.execute(sql, parameters).fetchall()
+                yield connection
         except sqlite3.Error as error:
             raise StoreError(
                 f"store {self.path} cannot be read ({error}); if it is damaged {rescue_advice(self.path)}"

@@ -5,7 +5,7 @@ the fixed record (8 bytes a field) in which parameters and states live while a s
 """
 
 import copy
-import html
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from pairsim.errors import StrategyError
+from pairsim.markup import card, line, table
 from pairsim.strategies.declaration import Field
 from pairsim.strategies.signal import Signal
 
@@ -36,6 +37,21 @@ MAX_RECORD_WORDS: Final = 256
 """Words of parameters and states: they are copied at every candle (210 words cost 116 ns)."""
 
 Returned = Signal | tuple[Signal, ...] | None
+
+
+class _Signature:
+    """What a class of strategies is called with, for completion and help: its parameters by name."""
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        fields = vars(owner).get("_fields", {})
+        kind = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Signature(
+            [
+                inspect.Parameter(name, kind, default=field.default, annotation=field.kind)
+                for name, field in fields.items()
+                if field.is_param
+            ]
+        )
 
 
 class Strategy:
@@ -60,6 +76,8 @@ class Strategy:
     """Markets a trader of this class subscribes to, in order; ``ctx.markets[k]`` shows each."""
 
     _fields: ClassVar[Mapping[str, Field[Any]]] = {}
+
+    __signature__: ClassVar[Any] = _Signature()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -121,13 +139,14 @@ class Strategy:
             status = "compiled" if code.compiled else code.reason
         except StrategyError as error:
             status = str(error)
-        rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{value!r}</td><td>{html.escape(type(self)._fields[name].limits())}</td></tr>"
-            for name, value in _parameters(self).items()
-        )
-        return (
-            f"<div><b>{html.escape(type(self).__name__)}</b> <small>{html.escape(status)}</small>"
-            f"<table><thead><tr><th>parameter</th><th>value</th><th>limits</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        fields = type(self)._fields
+        rows = [(name, value, fields[name].default, fields[name].limits()) for name, value in _parameters(self).items()]
+        states = ", ".join(name for name, field in fields.items() if not field.is_param)
+        return card(
+            type(self).__name__,
+            table(("parameter", "value", "default", "limits"), rows) if rows else line("no parameters", "muted"),
+            line(f"states: {states}", "muted") if states else "",
+            about=status,
         )
 
 

@@ -1,0 +1,34 @@
+"""Cards of HTML: everything a user wrote is escaped, numbers stand right, long tables say what they leave out."""
+
+from pairsim.markup import Html, card, facts, folded, money, table, toned
+
+
+def test_what_a_user_wrote_is_escaped() -> None:
+    shown = card("<b>", facts(("<i>", "<u>")), folded("<s>", "<pre>"), table(("<h>",), [("<d>",)]), about="<a>")
+    for name in ("<b>", "<i>", "<u>", "<s>", "<h>", "<d>", "<a>"):
+        assert name not in shown.replace("<header><b>", "")
+    assert "&lt;pre&gt;" in shown
+
+
+def test_html_is_not_escaped_again() -> None:
+    assert "<em>x</em>" in table(("a",), [(Html("<em>x</em>"),)])
+
+
+def test_columns_of_numbers_stand_right_and_of_text_left() -> None:
+    shown = table(("name", "value"), [("a", 1.5), ("b", float("nan"))])
+    assert "<th class='text'>name</th><th>value</th>" in shown
+    assert "<td>1.5</td>" in shown
+    assert "<td>–</td>" in shown
+
+
+def test_a_long_table_says_what_it_leaves_out() -> None:
+    shown = table(("n",), [(n,) for n in range(12)], most=10, of="orders")
+    assert shown.count("<tr>") == 11
+    assert "and 2 more orders" in shown
+
+
+def test_states_and_money_have_their_colours() -> None:
+    assert "class='good'" in toned("running")
+    assert "class='bad'" in toned("failed")
+    assert "class='bad'" in money(-1.0)
+    assert "class='muted'" in money(0.0)
