@@ -1,4 +1,4 @@
-"""Research on the kernels of the live machine: backtest and what is built on it."""
+"""Research on the kernels of the live machine: backtest, sweep and what is built on them."""
 
 from pairsim.research.backtesting import backtest, backtest_engine
 from pairsim.research.door import Bars, read_bars
@@ -6,6 +6,8 @@ from pairsim.research.history import History
 from pairsim.research.result import Result
 from pairsim.research.simulate import Prepared, Simulation, simulate
 from pairsim.research.statistics import Statistics
+from pairsim.research.sweep_table import Sweep
+from pairsim.research.sweeping import sweep
 
 __all__ = [
     "Bars",
@@ -14,8 +16,10 @@ __all__ = [
     "Result",
     "Simulation",
     "Statistics",
+    "Sweep",
     "backtest",
     "backtest_engine",
     "read_bars",
     "simulate",
+    "sweep",
 ]

@@ -5,7 +5,7 @@ live (``research.loop`` drives them).
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pairsim.brokers.sim import SimBroker
 from pairsim.engine.engine import Engine
@@ -16,6 +16,7 @@ from pairsim.errors import InputError
 from pairsim.market.instrument import Instrument
 from pairsim.market.interval import Interval, format_interval
 from pairsim.research.causality import check_function, check_indicators
+from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, broker_of, opening_cash
 from pairsim.research.door import Bars, read_bars, traders_of
 from pairsim.research.history import History
 from pairsim.research.result import Result
@@ -28,20 +29,15 @@ if TYPE_CHECKING:
 
     from pairsim.market.sources import Source
 
-# Defaults that can be told from the same value written by a caller: beside broker= they must not be given.
-_FEE_BPS: Final = float("10")
-_SLIPPAGE_BPS: Final = float("0")
-_LATENCY: Final = "".join(("0", "s"))
-
 
 def backtest(
     strategy_or_traders: "Strategy | Trader | Sequence[Trader] | pl.DataFrame | Callable[[pl.DataFrame], pl.DataFrame]",
     bars: "Source | Bars",
     *,
     cash: float = 10_000.0,
-    fee_bps: float = _FEE_BPS,
-    slippage_bps: float = _SLIPPAGE_BPS,
-    latency: Interval = _LATENCY,
+    fee_bps: float = FEE_BPS,
+    slippage_bps: float = SLIPPAGE_BPS,
+    latency: Interval = LATENCY,
     every: Interval | None = None,
     broker: SimBroker | None = None,
     instruments: Sequence[Instrument] = (),
@@ -84,18 +80,11 @@ def backtest(
     >>> len(ps.backtest(ps.strategies.RSI(), bars, cash=10_000).equity)
     1440
     """
-    if broker is not None:
-        if not isinstance(broker, SimBroker):
-            raise InputError(f"broker={broker!r}: a backtest fills by ps.SimBroker(...); a real broker has no history")
-        if fee_bps is not _FEE_BPS or slippage_bps is not _SLIPPAGE_BPS or latency is not _LATENCY:
-            raise InputError("broker= has fees, slippage and latency of its own: give them there, not beside it")
-    else:
-        broker = SimBroker(fee_bps=fee_bps, slippage_bps=slippage_bps, latency=latency)
-    opening = _checked_cash(cash)
+    venue, opening = broker_of(broker, fee_bps, slippage_bps, latency), opening_cash(cash)
     candles = read_bars(bars)
     if not is_signal_table(strategy_or_traders):
         traders = traders_of(strategy_or_traders, candles.columns.symbols, every)  # type: ignore[arg-type]
-        return _run(traders, candles, broker, opening, instruments, causality)
+        return _run(traders, candles, venue, opening, instruments, causality)
     if every is not None:
         raise InputError(f"every={every!r}: signals from a table are acted on at the close of their own candle")
     frame = candles.frame()
@@ -104,7 +93,7 @@ def backtest(
     note = "causality: signals computed elsewhere cannot be checked; pass the function that makes them"
     if causality and callable(strategy_or_traders):
         note = check_function(strategy_or_traders, signals, candles, frame)
-    return _run(traders, candles, broker, opening, instruments, causality, note)
+    return _run(traders, candles, venue, opening, instruments, causality, note)
 
 
 def backtest_engine(engine: Engine, bars: "Source | Bars") -> Result:
@@ -135,12 +124,6 @@ def _run(
     if not note:
         note = check_indicators(plan, history) if causality else "causality: not checked"
     return Result(prepared.run(), history, broker, cash, (note, *notes))
-
-
-def _checked_cash(cash: float) -> float:
-    if isinstance(cash, bool) or not isinstance(cash, (int, float)) or not 0 < cash < float("inf"):
-        raise InputError(f"cash={cash!r} must be a number above 0: it is what the account opens with")
-    return float(cash)
 
 
 def _never_warm(plan: Plan, history: History) -> tuple[str, ...]:

@@ -202,7 +202,7 @@ class Prepared:
         a[R_TIMES], a[R_MARKET], a[R_CANDLES] = _at(columns.open_time), _at(columns.market), len(columns.open_time)
         a[R_OPEN : R_VOLUME + 1] = [_at(price) for price in self._prices]
         a[R_SERIES], a[R_SUBSCRIBERS], a[R_SUBSCRIPTION] = (
-            _at(table) for table in (self._series, self._subscribers, self._subscription)
+            _at(table) for table in (self.series_table, self._subscribers, self._subscription)
         )
         a[R_ADDRESSES], a[R_TRADERS] = _at(self._addresses), len(self._addresses)
         a[R_OUTPUT_ADDRESSES], a[R_OUTPUTS_AT] = _at(self._output_addresses), _at(self._outputs_at)
@@ -231,8 +231,8 @@ class Prepared:
                 x = keys.setdefault((market, interval), len(keys))
                 subscription[market].append((t, k, x))
         self._kept: list[np.ndarray] = []  # whose addresses stand in the tables
-        self._series = np.array([self._described(self.history.series(*key)) for key in keys], np.int64)
-        self._series = self._series.reshape(-1, SERIES_WORDS)
+        self.series_table = np.array([self._described(self.history.series(*key)) for key in keys], np.int64)
+        self.series_table = self.series_table.reshape(-1, SERIES_WORDS)
         self._subscribers = np.concatenate([[0], np.cumsum([len(s) for s in subscription])]).astype(np.int64)
         self._subscription = np.array([x for s in subscription for x in s], np.int64).reshape(-1, 3)
 
@@ -284,7 +284,7 @@ class Prepared:
             plan.base_ns,
         )
         block[block_of.MARKS] = self._address(series.marks)
-        block[block_of.OPEN : block_of.OUTPUTS] = self._series[0, X_OPEN : X_VOLUME + 1]
+        block[block_of.OPEN : block_of.OUTPUTS] = self.series_table[0, X_OPEN : X_VOLUME + 1]
         block[block_of.OUTPUTS :] = self._output_addresses[: plan.codes[0].outputs]
         return scan, block
 

@@ -1,0 +1,191 @@
+"""From combinations to rows of numbers: the part of a sweep that runs anywhere, in a thread, a process or a cluster.
+
+Rule: a row depends on its combination only, never on who ran it, in what order or beside what, so the table is the same
+however the work is split. What is sent to another process is a `Job`; what runs it there is a `Runner`.
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairsim.brokers.sim import SimBroker
+from pairsim.engine.plan import Plan, make_plan
+from pairsim.errors import PairsimError
+from pairsim.market.candle import Columns
+from pairsim.market.instrument import Instrument
+from pairsim.market.interval import Interval, parse_interval
+from pairsim.research.door import Bars, traders_of
+from pairsim.research.history import History
+from pairsim.research.indicator_needs import Needs, Shape, needs_of
+from pairsim.research.judgement import blocks_for
+from pairsim.research.simulate import Prepared
+from pairsim.research.space import SYMBOL, Positions, Space
+from pairsim.research.sweep_layout import J_COURSE, J_RECORD, J_WARMUP, ROW_WORDS, X_CODE
+from pairsim.research.sweep_stage import Calendar, Stage, calendars_of
+from pairsim.strategies.strategy import Strategy, retuned
+
+Floats = NDArray[np.float64]
+Words = NDArray[np.int64]
+
+REFUSED = 1.0
+"""X_CODE of a combination that could not begin: its ``indicators()`` or its constructor raised."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that rows depend on; sent to other processes with cloudpickle."""
+
+    strategy: Strategy
+    space: Space
+    bars: Bars
+    broker: SimBroker
+    cash: float
+    every: Interval | None = None
+    instruments: tuple[Instrument, ...] = ()
+
+    def strategy_of(self, k: int) -> Strategy:
+        """The strategy of a combination, as its user would make it."""
+        values = {name: value for name, value in self.space.values(k).items() if name != SYMBOL}
+        return _made(self.strategy, values)
+
+    def bars_of(self, k: int) -> Bars:
+        """What a combination trades on."""
+        symbol = self.space.values(k).get(SYMBOL)
+        return self.bars if symbol is None else market_of(self.bars, str(symbol))
+
+
+def market_of(bars: Bars, symbol: str) -> Bars:
+    """One market of a history."""
+    columns = bars.columns
+    if columns.symbols == (symbol,):
+        return bars
+    mine = columns.market == columns.symbols.index(symbol)
+    parts = [column[mine] for column in columns[2:]]
+    return Bars(Columns((symbol,), np.zeros(len(parts[0]), np.int64), *parts), bars.interval_ns)
+
+
+def _made(template: Strategy, values: dict[str, Any]) -> Strategy:
+    """A copy with some parameters changed; by the constructor where the class has its own."""
+    if type(template).__init__ is Strategy.__init__:
+        return retuned(template, **values)
+    fields = type(template)._fields
+    given = {name: getattr(template, name) for name, field in fields.items() if field.is_param}
+    return type(template)(**{**given, **values})
+
+
+class Runner:
+    """Runs combinations of a job; any number of threads may."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        whole = History(job.bars.columns, job.bars.interval_ns)
+        self._histories, self._symbols = [whole], job.bars.columns.symbols
+        self._course_axis = list(job.space.axes).index(SYMBOL) if SYMBOL in job.space.axes else -1
+        if self._course_axis >= 0:
+            self._symbols = tuple(str(symbol) for symbol in job.space.axes[SYMBOL])
+            self._histories = [_alone(whole, symbol) for symbol in self._symbols]
+        self.calendars = calendars_of(self._histories)
+        same = len({len(calendar.periods) for calendar in self.calendars}) == 1
+        self.blocks = blocks_for(len(job.space), len(self.calendars[0].periods)) if same else 0
+        self._stages: dict[Shape, Stage] = {}
+        self._lock = threading.Lock()
+
+    def needs(self, first: int, last: int) -> Needs:
+        """Indicators that combinations need, without computing one."""
+        return needs_of(self.job.strategy, self.job.space, first, last, self.job.strategy_of)
+
+    def rows(self, first: int, last: int, needs: Needs | None = None) -> Floats:
+        """The rows of combinations ``first`` to ``last``, float64[last - first, ROW_WORDS].
+
+        needs : of all combinations, where they are known already.
+        """
+        part = self.needs(first, last) if needs is None else needs.part(first, last)
+        rows = np.full((last - first, ROW_WORDS), np.nan)
+        rows[:, X_CODE] = REFUSED
+        for number, shape in enumerate(part.shapes):
+            at = np.flatnonzero(part.shape_of == number)
+            if len(at):
+                with self._lock:
+                    stage = self._stage(shape, first + int(at[0]))
+                    jobs = self._jobs(stage, part, at, first)
+                rows[at] = stage.run(jobs)
+        return rows
+
+    def failure(self, k: int) -> str:
+        """What went wrong with a combination, by running it alone: candle, values, traceback."""
+        course = self._course(k)
+        try:
+            plan = self._plan(self.job.strategy_of(k), self._symbols[course])
+            Prepared(plan, self._histories[course], self.job.broker, self.job.cash).run()
+        except Exception as error:
+            return str(error) if isinstance(error, PairsimError) else f"{type(error).__name__}: {error}"
+        return ""
+
+    @property
+    def candles_computed(self) -> int:
+        """Candles over which each indicator is computed."""
+        every = self.job.bars.interval_ns if self.job.every is None else parse_interval(self.job.every)
+        shorter = max(1, every // self.job.bars.interval_ns)
+        return sum(len(history.columns.open_time) for history in self._histories) // shorter
+
+    def calendar(self, k: int) -> Calendar:
+        """Times of the history that a combination trades on."""
+        return self.calendars[self._course(k)]
+
+    def _course(self, k: int) -> int:
+        return int(self.job.space.positions[k, self._course_axis]) if self._course_axis >= 0 else 0
+
+    def _jobs(self, stage: Stage, part: Needs, at: NDArray[np.int64], first: int) -> Words:
+        """The jobs of these combinations of a part, which share a stage."""
+        positions = self.job.space.positions[first + at]
+        courses = positions[:, self._course_axis] if self._course_axis >= 0 else np.zeros(len(at), np.int32)
+        which = part.which[at, : len(stage.outputs)]
+        jobs = np.empty((len(at), stage.job_words), np.int64)
+        jobs[:, J_COURSE] = courses
+        warmups = np.array([1, *(indicator.warmup for indicator in part.indicators)])
+        jobs[:, J_WARMUP] = warmups[which + 1].max(axis=1, initial=1)
+        jobs[:, J_RECORD : J_RECORD + stage.record_words] = self._records(stage, positions, first + at)
+        jobs[:, J_RECORD + stage.record_words :] = stage.addresses(courses, which, part.indicators)
+        return jobs
+
+    def _records(self, stage: Stage, positions: Positions, numbers: NDArray[np.int64]) -> Words:
+        """The record each combination begins with: parameters, and states as they are at first."""
+        record = stage.plan.codes[0].record
+        records = np.zeros(len(numbers), record)
+        ordinary = type(self.job.strategy).__init__ is Strategy.__init__
+        strategies = [self.job.strategy] if ordinary else [self.job.strategy_of(k) for k in numbers.tolist()]
+        for name in record.names or ():
+            records[name] = np.array([getattr(strategy, name) for strategy in strategies])
+        if ordinary:
+            for k, (name, values) in enumerate(self.job.space.axes.items()):
+                if name != SYMBOL:
+                    records[name] = np.array(values)[positions[:, k]]
+        return records.view(np.int64).reshape(len(numbers), -1)
+
+    def _stage(self, shape: Shape, k: int) -> Stage:
+        """Where combinations with these indicators, such as ``k``, run: they share compiled code."""
+        if shape not in self._stages:
+            plan = self._plan(self.job.strategy_of(k), self._symbols[0])
+            declared = {instrument.symbol: instrument for instrument in self.job.instruments}
+            instruments = [declared.get(symbol, Instrument(symbol)) for symbol in self._symbols]
+            self._stages[shape] = Stage(
+                plan, self._histories, self.calendars, self.job.broker, self.job.cash, instruments, self.blocks
+            )
+        return self._stages[shape]
+
+    def _plan(self, strategy: Strategy, symbol: str) -> Plan:
+        symbols = (symbol,) if self._course_axis >= 0 else self._symbols
+        traders = traders_of(strategy, symbols, self.job.every)
+        return make_plan(traders, self.job.bars.interval_ns, self.job.instruments, markets=symbols)
+
+
+def _alone(whole: History, symbol: str) -> History:
+    """One market of a history, without copying."""
+    if whole.columns.symbols == (symbol,):
+        return whole
+    series = whole.series(whole.columns.symbols.index(symbol), whole.base_ns)
+    market = np.zeros(len(series), np.int64)
+    return History(Columns((symbol,), market, series.opened, *series.prices), whole.base_ns)

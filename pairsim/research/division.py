@@ -1,0 +1,148 @@
+"""Dividing the combinations of a sweep among threads, processes or a cluster, and putting the rows together again.
+
+Rule: parts are ranges of combinations and rows go where their numbers say, so who ran what cannot be seen in the table.
+What is finished is kept, whatever happens to the rest. A part that an executor lost is run here.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from typing import Any, Final
+
+import cloudpickle  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+from pairsim.errors import InputError, PairsimError
+from pairsim.research.combinations import Job, Runner
+from pairsim.research.indicator_needs import Needs
+from pairsim.research.sweep_layout import ROW_WORDS
+
+Floats = NDArray[np.float64]
+Range = tuple[int, int]
+Progress = Callable[[int], None]
+
+_CANDLES: Final = 8_000_000  # of a part in a thread: 30 to 60 ms, as long as an interrupt waits
+_PARTS: Final = 4  # for each process: few enough to send, enough to even out
+_LOOK_SECONDS: Final = 0.1
+
+
+class Rows:
+    """The rows of a sweep as they come in."""
+
+    def __init__(self, count: int) -> None:
+        self.rows, self.done = np.full((count, ROW_WORDS), np.nan), np.zeros(count, np.bool_)
+        self.notes: list[str] = []
+        self.interrupted = False
+
+    def put(self, part: Range, rows: Floats) -> None:
+        """Take in the rows of a part."""
+        self.rows[slice(*part)], self.done[slice(*part)] = rows, True
+
+
+def run_all(runner: Runner, needs: Needs, executor: Any, progress: Progress) -> Rows:
+    """All rows, or those that were finished when the user interrupted.
+
+    executor : None for threads of this process; a ``concurrent.futures.Executor``; a ``dask.distributed.Client``.
+    """
+    rows = Rows(len(runner.job.space))
+    if executor is None:
+        with ThreadPoolExecutor(cores(), thread_name_prefix="pairsim-sweep") as threads:
+            _collect(rows, _in_threads(runner, needs, threads), runner, progress)
+    elif isinstance(executor, ThreadPoolExecutor):
+        _collect(rows, _in_threads(runner, needs, executor), runner, progress)
+    elif isinstance(executor, Executor) or _is_dask(executor):
+        _collect(rows, _sent(runner.job, executor), runner, progress)
+    else:
+        raise InputError(
+            f"executor={executor!r} must be a concurrent.futures.Executor or a dask.distributed.Client; "
+            "leave it out to use all cores"
+        )
+    return rows
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _in_threads(runner: Runner, needs: Needs, threads: ThreadPoolExecutor) -> dict["Future[Floats]", Range]:
+    candles = len(runner.job.bars.columns.open_time)
+    step = max(1, min(_CANDLES // max(candles, 1), -(-len(runner.job.space) // (4 * cores()))))
+    return {threads.submit(runner.rows, *part, needs): part for part in _ranges(len(runner.job.space), step)}
+
+
+def _sent(job: Job, executor: Any) -> dict[Any, Range]:
+    """Parts sent to other processes; the job goes with each, and is unpacked once in each process."""
+    payload = cloudpickle.dumps(job)
+    count = len(job.space)
+    if _is_dask(executor):
+        workers = max(1, sum(executor.nthreads().values()))
+        (kept,) = executor.scatter([payload], broadcast=True)
+        parts = _ranges(count, -(-count // (_PARTS * workers)))
+        return {executor.submit(run_part, kept, *part, pure=False, retries=2): part for part in parts}
+    workers = getattr(executor, "_max_workers", None) or cores()
+    return {executor.submit(run_part, payload, *part): part for part in _ranges(count, -(-count // (_PARTS * workers)))}
+
+
+def run_part(payload: bytes, first: int, last: int) -> Floats:
+    """The rows of a part of a job, in whatever process this is."""
+    return _unpacked(hashlib.sha256(payload).hexdigest(), payload).rows(first, last)
+
+
+_packed: dict[str, Runner] = {}
+
+
+def _unpacked(key: str, payload: bytes) -> Runner:
+    if key not in _packed:
+        _packed.clear()  # one at a time: a runner holds a history and its indicators
+        _packed[key] = Runner(cloudpickle.loads(payload))
+    return _packed[key]
+
+
+def _is_dask(executor: Any) -> bool:
+    return type(executor).__module__.split(".")[0] == "distributed" and hasattr(executor, "scatter")
+
+
+def _ranges(count: int, step: int) -> Iterator[Range]:
+    for first in range(0, count, max(1, step)):
+        yield first, min(first + max(1, step), count)
+
+
+def _collect(rows: Rows, parts: dict[Any, Range], runner: Runner, progress: Progress) -> None:
+    """Take parts in as they finish; at an interrupt drop those that have not begun and keep what is there."""
+    lost: list[Range] = []
+    try:
+        for future in _finished(parts):
+            part = parts[future]
+            try:
+                rows.put(part, future.result())
+            except PairsimError:
+                raise
+            except Exception as error:
+                lost.append(part)
+                told = f"{type(error).__name__}: {error}"
+            progress(part[1] - part[0])
+        for part in lost:
+            rows.put(part, runner.rows(*part))
+    except KeyboardInterrupt:
+        rows.interrupted = True
+    finally:
+        for future in parts:
+            future.cancel()
+    if lost:
+        rows.notes.append(f"{len(lost)} part(s) were lost by the executor ({told}) and run here")
+
+
+def _finished(parts: dict[Any, Range]) -> Iterator[Any]:
+    """Futures as they finish."""
+    if not isinstance(next(iter(parts)), Future):
+        from distributed import as_completed
+
+        yield from as_completed(list(parts))
+        return
+    waiting = set(parts)
+    while waiting:
+        done, waiting = wait(waiting, _LOOK_SECONDS, FIRST_COMPLETED)
+        yield from done

@@ -1,0 +1,102 @@
+"""``sweep``: a strategy over a history with every combination of its parameters. The door; it decides nothing.
+
+Rule: a combination is a backtest, to the last bit; what is kept of it is its statistics.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pairsim.brokers.sim import SimBroker
+from pairsim.errors import InputError
+from pairsim.market.instrument import Instrument
+from pairsim.market.interval import Interval
+from pairsim.research.combinations import Job, Runner
+from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, broker_of, opening_cash
+from pairsim.research.division import run_all
+from pairsim.research.door import Bars, read_bars
+from pairsim.research.memory_budget import bytes_of, check_memory, most_rows
+from pairsim.research.progress import progress_bar
+from pairsim.research.space import make_space
+from pairsim.research.sweep_table import Sweep, check_metric
+from pairsim.strategies.strategy import Strategy
+
+if TYPE_CHECKING:
+    from pairsim.market.sources import Source
+
+
+def sweep(
+    strategy: type[Strategy] | Strategy,
+    bars: "Source | Bars",
+    space: Mapping[str, Any],
+    *,
+    cash: float = 10_000.0,
+    fee_bps: float = FEE_BPS,
+    slippage_bps: float = SLIPPAGE_BPS,
+    latency: Interval = LATENCY,
+    every: Interval | None = None,
+    broker: SimBroker | None = None,
+    instruments: Sequence[Instrument] = (),
+    search: str = "grid",
+    n: int | None = None,
+    seed: int = 0,
+    constraint: Callable[[Any], bool] | None = None,
+    metric: str = "sharpe",
+    executor: Any = None,
+    memory: str | int = "1GB",
+    progress: bool = True,
+) -> Sweep:
+    """Trade a history with many combinations of parameters.
+
+    Parameters
+    ----------
+    strategy : a class, or an instance whose other parameters are kept: ``sweep(RSI(weight=1.0), …)``.
+    bars : candles of one or several markets: a frame, file or table, see `load`.
+    space : parameter -> values. The axis ``symbol`` trades each of these markets alone, on an account of its own;
+        without it a strategy trades all markets of ``bars`` on one account, as in `backtest`.
+    cash, fee_bps, slippage_bps, latency, every, broker, instruments : see `backtest`.
+    search : "grid" for all combinations, "random" for ``n`` different ones drawn by ``seed``.
+    constraint : only combinations it is true of are tried: ``lambda p: p.fast < p.slow``.
+    metric : a name of `Statistics` by which the best is found.
+    executor : who does the work: None for all cores by threads of this process, a ``concurrent.futures.Executor``, or
+        a ``dask.distributed.Client``. The table is the same.
+    memory : budget of indicators and rows, checked before anything runs.
+    progress : whether a bar is shown when it takes more than a second.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    InputError
+        The space is empty, too large, or names what is no parameter; what was given cannot run.
+    StrategyError
+        A value is outside the limits of its parameter. (A combination that fails while it runs is a row with an error.)
+
+    Examples
+    --------
+    >>> import pairsim as ps
+    >>> bars = ps.synthetic("BTC/USDT", "1h", days=60, seed=7)
+    >>> len(ps.sweep(ps.strategies.Simple, bars, {"fast": range(5, 15), "slow": range(20, 40)}))
+    200
+    """
+    check_metric(metric)
+    venue, opening, budget = broker_of(broker, fee_bps, slippage_bps, latency), opening_cash(cash), bytes_of(memory)
+    template = _template(strategy)
+    candles = read_bars(bars)
+    tried = make_space(template, space, candles.columns.symbols, search, n, seed, constraint, most_rows(budget))
+    job = Job(template, tried, candles, venue, opening, every, tuple(instruments))
+    runner = Runner(job)
+    needs = runner.needs(0, len(tried))
+    check_memory(runner, needs, budget)
+    with progress_bar(len(tried), type(template).__name__, progress) as advance:
+        rows = run_all(runner, needs, executor, advance)
+    return Sweep(job, runner, rows.rows, rows.done, metric, tuple(rows.notes))
+
+
+def _template(strategy: object) -> Strategy:
+    if isinstance(strategy, type) and issubclass(strategy, Strategy):
+        return strategy()
+    if isinstance(strategy, Strategy):
+        return strategy
+    raise InputError(f"sweep({strategy!r}, …): give a strategy class such as ps.strategies.RSI, or an instance of one")

@@ -1,0 +1,296 @@
+"""A combination of a sweep is a backtest, to the last bit; the table is the same however the work is divided."""
+
+import math
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from research.workload import Cross, bars
+
+import pairsim as ps
+from pairsim.errors import InputError, StrategyError
+from pairsim.research.door import read_bars
+from pairsim.research.sweep_table import STATISTICS
+
+
+class Ladder(ps.Strategy):
+    """Limit entries with protective orders, a state, and what it looks at besides indicators."""
+
+    step: float = ps.param(0.002, 0.0, 0.1)
+    period: int = ps.param(20, 2, 200)
+    seen: float = ps.state(0.0)
+
+    def indicators(self):
+        return {"top": ps.Highest(self.period), "band": ps.Bollinger(self.period)}
+
+    def generate_signal(self, ctx):
+        self.seen += 1.0
+        if ctx.position.quantity == 0 and ctx.close < ctx.band.lower:
+            low = ctx.close * (1.0 - self.step)
+            return ps.buy(weight=0.5, limit=low, stop_loss=low * 0.99, take_profit=low * 1.01, expires=5)
+        if ctx.position.quantity > 0 and ctx.close >= ctx.top and self.seen > 50.0:
+            return ps.close()
+        return None
+
+
+class Plain(ps.Strategy):
+    """A line that numba does not compile."""
+
+    level: float = ps.param(30.0, 0.0, 100.0)
+
+    def indicators(self):
+        return {"rsi": ps.RSI(14)}
+
+    def generate_signal(self, ctx):
+        _ = {"a", "set"}
+        if ctx.rsi < self.level and ctx.position.quantity == 0:
+            return ps.buy(weight=1.0)
+        if ctx.rsi > 60.0 and ctx.position.quantity > 0:
+            return ps.close()
+        return None
+
+
+class Chosen(ps.Strategy):
+    """Its indicators, even their names, depend on a parameter; one value cannot begin."""
+
+    kind: int = ps.param(0, 0, 3)
+
+    def indicators(self):
+        if self.kind == 3:
+            raise ValueError("no such kind")
+        return {"line": ps.SMA(10)} if self.kind < 2 else {"line": ps.MACD(), "slow": ps.EMA(50)}
+
+    def generate_signal(self, ctx):
+        if ctx.close > ctx.open and ctx.position.quantity == 0:
+            return ps.buy(weight=0.1)
+        if ctx.close < ctx.open and ctx.position.quantity > 0:
+            return ps.close()
+        return None
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+def _assert_rows_are_backtests(table: ps.Sweep, source, **options) -> None:
+    """Each row against a backtest made by hand, bit for bit."""
+    for row in range(len(table)):
+        result = ps.backtest(table.strategy(row), source, **options)
+        found = table.frame.row(row, named=True)
+        for name in STATISTICS:
+            here, there = getattr(result.stats, name), getattr(table.statistics(row), name)
+            assert _same(here, there), f"row {row}: {name} {there!r}, backtest {here!r}"
+        assert found["final_equity"] == result.final_equity
+        assert found["orders"] == len(result.signals)
+
+
+CASES = {
+    "crossover": (Cross(), {"fast": [2, 5, 13], "slow": [20, 50]}, {"cash": 1e6}),
+    "simple": (ps.strategies.Simple(), {"fast": [3, 9], "slow": [20, 31], "weight": [0.1, 1.0]}, {}),
+    "rsi, half-paid orders": (ps.strategies.RSI(weight=1.0), {"period": [5, 14], "low": [20.0, 40]}, {"fee_bps": 3}),
+    "heikin-ashi, five minutes": (ps.strategies.HeikinAshiMomentum(), {"period": [7, 14, 21]}, {"every": "5m"}),
+    "limits, stops, a state": (Ladder(), {"step": [0.0, 0.001], "period": [10, 30]}, {}),
+    "latency, slippage, partial fills": (
+        ps.strategies.RSI(),
+        {"period": [5, 14]},
+        {"broker": ps.SimBroker(latency="90s", slippage_bps=2, participation=0.5, jitter="30s", seed=4)},
+    ),
+    "plain Python": (Plain(), {"level": [20.0, 30.0, 45.0]}, {}),
+    "indicators that differ": (Chosen(), {"kind": [0, 1, 2]}, {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_row_equals_the_backtest_with_the_same_parameters(case: str) -> None:
+    strategy, space, options = CASES[case]
+    source = bars(3_000)
+    table = ps.sweep(strategy, source, space, **options)
+    assert len(table) == math.prod(map(len, space.values()))
+    assert table.frame["orders"].sum() > 0
+    _assert_rows_are_backtests(table, source, **options)
+
+
+def test_markets_on_one_account_and_pairs_equal_their_backtests() -> None:
+    source = read_bars(ps.synthetic(["A/USDT", "B/USDT"], "1m", n=2_000, seed=3))
+    _assert_rows_are_backtests(ps.sweep(ps.strategies.RSI(), source, {"period": [5, 9], "weight": [0.2, 0.6]}), source)
+
+
+def test_symbols_are_traded_alone_each_on_an_account_of_its_own() -> None:
+    frame = ps.synthetic(["A/USDT", "B/USDT", "C/USDT"], "1m", n=1_500, seed=3)
+    table = ps.sweep(ps.strategies.RSI(), frame, {"symbol": ["C/USDT", "A/USDT"], "period": [5, 9]})
+    assert table.frame.select("symbol", "period").rows() == [
+        ("C/USDT", 5), ("C/USDT", 9), ("A/USDT", 5), ("A/USDT", 9),
+    ]  # fmt: skip
+    for row, (symbol, period) in enumerate(table.frame.select("symbol", "period").rows()):
+        alone = ps.backtest(ps.strategies.RSI(period=period), frame.filter(symbol=symbol))
+        assert table.frame["final_equity"][row] == alone.final_equity
+        assert all(_same(getattr(table.statistics(row), name), getattr(alone.stats, name)) for name in STATISTICS)
+        assert table.result(row).digest == alone.digest
+
+
+def test_logs_and_book_that_are_too_small_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders by the thousand, through logs that hold a few at a time."""
+    source, space = bars(3_000), {"fast": [2, 3], "slow": [4, 5]}
+    whole = ps.sweep(Cross, source, space, cash=1e6)
+    assert whole.frame["orders"].min() > 500
+    monkeypatch.setattr("pairsim.research.sweep_stage._LOG_BYTES", 1)
+    assert ps.sweep(Cross, source, space, cash=1e6).frame.equals(whole.frame)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_the_table_is_the_same_at_any_number_of_threads(workers: int) -> None:
+    source, space = bars(1_000), {"fast": range(2, 12), "slow": range(12, 22)}
+    with ThreadPoolExecutor(workers) as threads:
+        divided = ps.sweep(Cross, source, space, executor=threads)
+    assert divided.frame.equals(ps.sweep(Cross, source, space).frame)
+
+
+def test_the_table_is_the_same_from_processes() -> None:
+    source, space = bars(1_000), {"fast": range(2, 12), "slow": range(12, 22)}
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        divided = ps.sweep(Cross, source, space, executor=processes)
+    assert divided.frame.equals(ps.sweep(Cross, source, space).frame)
+    assert not divided.notes
+
+
+def test_a_random_search_draws_the_same_by_the_same_seed_and_nothing_twice() -> None:
+    source, space = bars(500), {"fast": range(2, 40), "slow": range(40, 90)}
+    tables = [ps.sweep(Cross, source, space, search="random", n=50, seed=seed) for seed in (1, 1, 2)]
+    assert tables[0].frame.equals(tables[1].frame)
+    assert not tables[0].frame.equals(tables[2].frame)
+    assert len(tables[0].frame.select("fast", "slow").unique()) == 50 == len(tables[0])
+    assert tables[0].whole == 38 * 50
+    everything = ps.sweep(Cross, source, {"fast": [2, 3], "slow": [5, 6]}, search="random", n=100)
+    assert len(everything) == 4
+
+
+def test_a_constraint_leaves_out_what_it_is_not_true_of() -> None:
+    space = {"fast": range(2, 10), "slow": range(2, 10)}
+    table = ps.sweep(Cross, bars(300), space, constraint=lambda p: p.fast < p.slow)
+    assert (table.frame["fast"] < table.frame["slow"]).all()
+    assert len(table) == 28
+    drawn = ps.sweep(Cross, bars(300), space, search="random", n=10, constraint=lambda p: p.fast < p.slow)
+    assert (drawn.frame["fast"] < drawn.frame["slow"]).all() and len(drawn) == 10
+
+
+def test_a_combination_that_cannot_begin_is_a_row_with_an_error() -> None:
+    table = ps.sweep(Chosen, bars(500), {"kind": [0, 3, 2]})
+    assert table.frame["error"].to_list() == [None, "its parameters were refused", None]
+    assert "no such kind" in table.error(1)
+    assert math.isnan(table.frame["sharpe"][1])
+    assert table.frame["trades"][1] is None
+
+
+class Fails(ps.Strategy):
+    """Raises on a candle that depends on its parameter."""
+
+    after: int = ps.param(10, 1, 10_000)
+
+    def generate_signal(self, ctx):
+        if ctx.index >= self.after:
+            raise ValueError("enough")
+        if ctx.position.quantity == 0:
+            return ps.buy(weight=0.5)
+        return None
+
+
+def test_a_strategy_that_raises_keeps_the_others_and_says_where() -> None:
+    source = bars(300)
+    table = ps.sweep(Fails, source, {"after": [5, 10_000, 200]}, metric="total_return")
+    told = table.frame["error"].to_list()
+    assert told[1] is None
+    assert told[0].startswith("failed at the candle of 2020-")
+    assert "enough" in table.error(0) and "close" in table.error(0)
+    assert table.best.parameters == {"after": 10_000}
+    assert "2 of 3 combinations failed" in repr(table)
+
+
+@pytest.mark.parametrize(
+    ("space", "error", "words"),
+    [
+        ({}, InputError, "no axis"),
+        ({"fast": []}, InputError, "no values"),
+        ({"fsat": [1]}, InputError, "fast, slow"),
+        ({"fast": [5, 5]}, InputError, "twice"),
+        ({"fast": [5, 5000]}, StrategyError, "from 2 to 1000"),
+        ({"fast": ["x"]}, StrategyError, "an int"),
+        ({"symbol": ["NONE"]}, InputError, "BTC/USDT"),
+        ([("fast", [1])], InputError, "must map"),
+    ],
+)
+def test_a_space_that_cannot_be_tried_says_why(space, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        ps.sweep(Cross, bars(100), space)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"search": "genetic"}, "grid"),
+        ({"search": "random"}, "needs n="),
+        ({"n": 5}, "random"),
+        ({"metric": "beauty"}, "sharpe"),
+        ({"memory": "a lot"}, "1GB"),
+        ({"memory": "1kB"}, "fit into memory"),
+        ({"memory": "20kB"}, "columns would fit"),
+        ({"executor": 5}, "concurrent.futures"),
+        ({"cash": -1}, "above 0"),
+        ({"constraint": lambda p: False}, "none of the"),
+        ({"broker": ps.SimBroker(), "fee_bps": 3}, "not beside"),
+    ],
+)
+def test_options_that_cannot_work_say_why(options, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        ps.sweep(Cross, bars(100), {"fast": range(2, 12), "slow": [20, 30]}, **options)
+
+
+def test_no_trade_gives_nan_with_a_reason_and_no_warning() -> None:
+    table = ps.sweep(ps.strategies.RSI, bars(200), {"low": [0.0, 0.5]})
+    assert np.isnan(table.frame["sharpe"].to_numpy()).all()
+    assert table.statistics(0).reasons["win_rate"] == "no closed trade"
+    with pytest.raises(InputError, match="no combination has a sharpe"):
+        table.best
+    assert "no combination has a sharpe" in repr(table) and table._repr_html_()
+
+
+def test_an_interrupt_keeps_what_is_finished() -> None:
+    class Interrupted(ThreadPoolExecutor):
+        """Ctrl-C comes with the third part."""
+
+        def submit(self, function, *arguments, **options):
+            future = super().submit(function, *arguments, **options)
+            self.count = getattr(self, "count", 0) + 1
+            if self.count == 3:
+                future.result()
+                future.result = self._interrupt
+            return future
+
+        def _interrupt(self, timeout=None):
+            raise KeyboardInterrupt
+
+    space = {"fast": range(2, 12), "slow": range(12, 22)}
+    with Interrupted(1) as threads:
+        table = ps.sweep(Cross, bars(1_000), space, executor=threads)
+    assert table.interrupted
+    assert 0 < len(table) < 100
+    whole = ps.sweep(Cross, bars(1_000), space)
+    assert table.frame.equals(whole.frame.join(table.frame.select("fast", "slow"), on=["fast", "slow"], how="semi"))
+    assert "interrupted" in repr(table)
+
+
+def test_parts_that_an_executor_loses_are_run_here() -> None:
+    class Losing(ThreadPoolExecutor):
+        def submit(self, function, *arguments, **options):
+            future = super().submit(function, *arguments, **options)
+            future.result = self._lost
+            return future
+
+        def _lost(self, timeout=None):
+            raise BrokenPipeError("the worker is gone")
+
+    space = {"fast": range(2, 6), "slow": range(12, 16)}
+    with Losing(1) as threads:
+        table = ps.sweep(Cross, bars(500), space, executor=threads)
+    assert table.frame.equals(ps.sweep(Cross, bars(500), space).frame)
+    assert "the worker is gone" in table.notes[0]
