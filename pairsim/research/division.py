@@ -34,7 +34,6 @@ class Rows:
     def __init__(self, count: int) -> None:
         self.rows, self.done = np.full((count, ROW_WORDS), np.nan), np.zeros(count, np.bool_)
         self.notes: list[str] = []
-        self.interrupted = False
 
     def put(self, part: Range, rows: Floats) -> None:
         """Take in the rows of a part."""
@@ -127,7 +126,9 @@ def _collect(rows: Rows, parts: dict[Any, Range], runner: Runner, progress: Prog
         for part in lost:
             rows.put(part, runner.rows(*part))
     except KeyboardInterrupt:
-        rows.interrupted = True
+        for future, part in parts.items():
+            if not rows.done[part[0]] and future.done() and not future.cancelled() and future.exception() is None:
+                rows.put(part, future.result())
     finally:
         for future in parts:
             future.cancel()
@@ -145,4 +146,4 @@ def _finished(parts: dict[Any, Range]) -> Iterator[Any]:
     waiting = set(parts)
     while waiting:
         done, waiting = wait(waiting, _LOOK_SECONDS, FIRST_COMPLETED)
-        yield from done
+        yield from sorted(done, key=lambda future: parts[future])

@@ -262,11 +262,12 @@ def test_an_interrupt_keeps_what_is_finished() -> None:
             future = super().submit(function, *arguments, **options)
             self.count = getattr(self, "count", 0) + 1
             if self.count == 3:
-                future.result()
-                future.result = self._interrupt
+                future.result()  # so that there are three finished ones
+                future.result, self.interrupted = self._interrupt, future
             return future
 
         def _interrupt(self, timeout=None):
+            del self.interrupted.result
             raise KeyboardInterrupt
 
     space = {"fast": range(2, 12), "slow": range(12, 22)}
