@@ -21,13 +21,14 @@ STAMP := $(VENV)/.installed-$(KEY)
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test notebooks lab bench check format soak kill install lock clean
+.PHONY: help demo test notebooks lab bench bench-peers check format soak kill install lock clean
 
 help:
 	@echo 'make demo    environment, install, three traders on random candles for 30 s'
 	@echo 'make test    environment, install, all tests and notebooks'
 	@echo 'make lab     JupyterLab on the notebooks'
 	@echo 'make bench   the benchmarks; their results belong in docs/benchmarks.md'
+	@echo 'make bench-peers  the backtest beside vectorbt and backtesting.py, which go into .venv-peers'
 	@echo 'make check   ruff (lint, format) and mypy;  make format  puts the format right'
 	@echo 'make kill    long SIGKILL campaigns;        make soak    hours of running'
 	@echo 'make lock    resolve requirements.lock anew;  make clean  remove environment and caches'
@@ -49,7 +50,20 @@ lab: $(STAMP)
 
 bench: $(STAMP)
 	@for file in benchmarks/[a-z]*.py; do \
-		[ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+		[ "$$file" != benchmarks/peers.py ] || continue; echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+
+# Beside other backtesters, in an environment of their own: they are dependencies of this target alone.
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed-$(shell cat benchmarks/peers.lock | cksum | tr ' ' '-')
+
+bench-peers: $(PEERS_STAMP)
+	PYTHONPATH=. $(PEERS)/bin/python -m pytest -m peers $(ARGS) tests/research
+	PYTHONPATH=. $(PEERS)/bin/python benchmarks/peers.py
+
+$(PEERS_STAMP):
+	"$(PYTHON)" -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.lock
+	@touch $@
 
 # All three, so that one run shows everything there is to mend.
 check: $(STAMP)
@@ -86,5 +100,5 @@ lock:
 	"$$folder/bin/python" -m pip freeze --exclude pairsim; } > "$$folder/lock" && cp "$$folder/lock" requirements.lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find pairsim tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

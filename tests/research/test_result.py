@@ -164,7 +164,7 @@ def test_a_million_candles_make_a_small_figure() -> None:
     figure = large.plot()
     taken = time.perf_counter() - start
     assert sum(len(trace.x) for trace in figure.data) < 20_000
-    assert taken < 20.0  # a hang, not a measurement: that is benchmarks/research.py
+    assert taken < 20.0  # a hang, not a measurement: that is benchmarks/backtest.py
 
 
 def test_merged_candles_and_lines_keep_the_extremes() -> None:

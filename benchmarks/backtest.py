@@ -1,20 +1,19 @@
 """What a backtest costs, beside a loop written by hand for that one workload, in the same run.
 
-    python benchmarks/research.py [--candles 1000000] [--repeats 25] [--cold]
+    python benchmarks/backtest.py [--candles 1000000] [--repeats 25] [--cold]
 
 Sketch: a million candles are 8 MB a column; a strategy's own loop looks at one in 1 to 2 ns, an indicator computes one
 in 1 to 2 ns, marking takes 0.5 ns; an order (sized, checked, matched, booked, logged) about 100 ns, most of it
 cache misses: its candle is far from the last one. So 39,169 orders on a million candles are 4 + 2 + 2 + 0.5 ms and what
 Python adds, 1 ms.
 
-Ours and the hand-written loop's runs alternate, so both see the same machine; medians, the best in
-brackets. `--cold` starts fresh processes: import to first result, without any cache and with one. Where
-vectorbt can be imported, it trades the same candles in the same run.
+Ours and the hand-written loop's runs alternate, so both see the same machine; one markdown table, medians, the best
+in brackets. `--cold` starts fresh processes: import to first result, without any cache and with one. Other libraries:
+`peers.py`.
 """
 
 import argparse
 import datetime
-import importlib.util
 import os
 import platform
 import statistics
@@ -158,17 +157,16 @@ def alternate(repeats: int, calls: dict[str, Callable[[], object]]) -> dict[str,
 
 
 def show(title: str, found: dict[str, tuple[float, float]], limit: str = "") -> None:
-    """One table; ratios are against ``limit`` in the same run."""
-    print(f"\n{title}")
+    """Rows of the table; ratios of the best runs are against ``limit`` in the same run."""
     for name, (median, best) in found.items():
-        ratio = f"{best / found[limit][1]:6.2f} x" if limit in found else ""
-        print(f"  {name:<44} {median:10.2f} ms  ({best:.2f}) {ratio}")
+        ratio = f"{best / found[limit][1]:.2f}" if limit in found else ""
+        print(f"| {title} | {name} | {median:,.2f} ({best:,.2f}) | {ratio} |")
 
 
 def workload(strategy: ps.Strategy, bars: Bars, hand: Callable[[], object], repeats: int, **more: ps.Strategy) -> None:
     """One strategy: the loop alone, with the door and indicators, with statistics; and the loop written by hand."""
     whole = ps.backtest(strategy, bars, cash=1e10)
-    title = f"{strategy!r}: {len(whole.orders):,} orders, equity {whole.final_equity:,.3f}"
+    title = f"{type(strategy).__name__}, {len(whole.orders):,} orders, equity {whole.final_equity:,.3f}"
     plan = make_plan([ps.Trader("BTC/USDT", strategy)], bars.interval_ns, markets=("BTC/USDT",))
     prepared = Prepared(plan, History(bars.columns, bars.interval_ns), ps.SimBroker(), 1e10)
     frame = bars.frame()
@@ -206,7 +204,7 @@ def others(bars: Bars, repeats: int) -> None:
     n = min(200_000, len(bars.columns.open_time))
     part = Bars(Columns(bars.columns.symbols, *(column[:n] for column in bars.columns[1:])), MINUTE)
     found = alternate(3, {"plain": lambda: ps.backtest(Plain(), part, cash=1e10)})
-    print(f"\nplain Python: {found['plain'][0] / n * 1e3:.2f} µs a candle")
+    show(f"plain Python, {n:,} candles", {f"{found['plain'][0] / n * 1e3:.2f} µs a candle": found["plain"]})
 
     def whole_array(close):
         return np.convolve(close, np.ones(20) / 20.0)[: close.size]
@@ -235,11 +233,11 @@ def others(bars: Bars, repeats: int) -> None:
 _COLD = """
 import time; start = time.perf_counter()
 import sys; sys.path.insert(0, {folder!r})
-import research
+import backtest
 imported = time.perf_counter()
-bars = research.Bars(research.columns({n}), research.MINUTE)
+bars = backtest.Bars(backtest.columns({n}), backtest.MINUTE)
 made = time.perf_counter()
-research.ps.backtest(research.TypedAgain(), bars, cash=1e10).final_equity
+backtest.ps.backtest(backtest.TypedAgain(), bars, cash=1e10).final_equity
 print((imported - start) * 1e3, (time.perf_counter() - made) * 1e3)
 """
 
@@ -284,29 +282,7 @@ def edited(bars: Bars) -> None:
         assert callable(strategy)
         ps.backtest(strategy(), bars, cash=1e10)
         found.append((time.perf_counter() - start) * 1e3)
-    show("edited cell to next result", {"": (statistics.median(found), min(found))})
-
-
-def peers(bars: Bars, repeats: int) -> None:
-    """The same two workloads in other backtesters, where they are installed."""
-    data = bars.columns
-    if importlib.util.find_spec("vectorbt") is not None:
-        import pandas as pd
-        import vectorbt as vbt
-
-        close = pd.Series(data.close, index=pd.DatetimeIndex(data.open_time))
-        opened = pd.Series(data.open, index=close.index)
-
-        def cross() -> object:
-            fast, slow = vbt.MA.run(close, 10), vbt.MA.run(close, 30)
-            entries = (fast.ma > slow.ma).shift(1, fill_value=False)
-            exits = (fast.ma < slow.ma).shift(1, fill_value=False)
-            portfolio = vbt.Portfolio.from_signals(
-                opened, entries, exits, size=1.0, init_cash=1e10, fees=0.001, freq="1min"
-            )
-            return portfolio.value().iloc[-1]
-
-        show("vectorbt", alternate(max(3, repeats // 5), {"crossover": cross}))
+    show("a cell edited", {"to the next result": (statistics.median(found), min(found))})
 
 
 def main() -> None:
@@ -316,7 +292,10 @@ def main() -> None:
     parser.add_argument("--cold", action="store_true", help="fresh processes too")
     options = parser.parse_args()
     now = datetime.datetime.now(datetime.UTC).date()
-    print(f"{now} {platform.processor() or platform.machine()}, {os.cpu_count()} cores, numba {numba.__version__}")
+    print(
+        f"{now}, {os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}, numba {numba.__version__}"
+    )
+    print("\n| workload | | ms, median (best) | × the loop by hand |\n|---|---|--:|--:|")
     bars = Bars(columns(options.candles), MINUTE)
     data = bars.columns
     workload(Cross(), bars, lambda: hand_cross(data.open, data.close, 10, 30, 1e10, 0.001), options.repeats)
@@ -326,7 +305,6 @@ def main() -> None:
     others(bars, options.repeats)
     edited(bars)
     scaling(options.repeats)
-    peers(bars, options.repeats)
     if options.cold:
         cold(options.candles, 5)
 
