@@ -8,6 +8,7 @@ from pairsim.research.simulate import Prepared, Simulation, simulate
 from pairsim.research.statistics import Statistics
 from pairsim.research.sweep_table import Sweep
 from pairsim.research.sweeping import sweep
+from pairsim.research.walk_forward import WalkForward, WalkForwardResult
 
 __all__ = [
     "Bars",
@@ -17,6 +18,8 @@ __all__ = [
     "Simulation",
     "Statistics",
     "Sweep",
+    "WalkForward",
+    "WalkForwardResult",
     "backtest",
     "backtest_engine",
     "read_bars",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from pairsim.research.plateau import Plateau
+    from pairsim.research.walk_forward import WalkForwardResult
 
 Floats = NDArray[np.float64]
 
@@ -88,6 +89,7 @@ class Sweep:
     metric : what `best` is best by. whole : combinations the space has.
     trials : combinations that were tried; fewer than wanted after an interrupt.
     notes : what should be known about the table.
+    walk_forward : what was chosen window by window and what came of it, where that was asked for.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Sweep:
         self._rows, self._numbers = rows[done], np.flatnonzero(done)
         self.metric, self.notes, self.whole = metric, notes, job.space.whole
         self.interrupted = not bool(done.all())
+        self.walk_forward: WalkForwardResult | None = None
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -244,6 +247,8 @@ class Sweep:
     def _remarks(self) -> list[str]:
         """What should be known about the table."""
         told = list(self.notes)
+        if self.walk_forward is not None:
+            told.append(self.walk_forward.title)
         if self.interrupted:
             told.append(f"interrupted: {len(self):,} of {len(self._job.space):,} combinations were finished")
         failed = np.flatnonzero(self._failed)

@@ -18,6 +18,7 @@ from pairsim.research.memory_budget import bytes_of, check_memory, most_rows
 from pairsim.research.progress import progress_bar
 from pairsim.research.space import make_space
 from pairsim.research.sweep_table import Sweep, check_metric
+from pairsim.research.walk_forward import WalkForward, walk
 from pairsim.strategies.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def sweep(
     n: int | None = None,
     seed: int = 0,
     constraint: Callable[[Any], bool] | None = None,
+    walk_forward: WalkForward | int | None = None,
     metric: str = "sharpe",
     executor: Any = None,
     memory: str | int = "1GB",
@@ -56,6 +58,8 @@ def sweep(
     cash, fee_bps, slippage_bps, latency, every, broker, instruments : see `backtest`.
     search : "grid" for all combinations, "random" for ``n`` different ones drawn by ``seed``.
     constraint : only combinations it is true of are tried: ``lambda p: p.fast < p.slow``.
+    walk_forward : also choose on training windows and trade what follows them, see `WalkForward`; the outcome stands in
+        ``walk_forward`` of the table. A number is that of windows.
     metric : a name of `Statistics` by which the best is found.
     executor : who does the work: None for all cores by threads of this process, a ``concurrent.futures.Executor``, or
         a ``dask.distributed.Client``. The table is the same.
@@ -82,16 +86,35 @@ def sweep(
     """
     check_metric(metric)
     venue, opening, budget = broker_of(broker, fee_bps, slippage_bps, latency), opening_cash(cash), bytes_of(memory)
-    template = _template(strategy)
+    template, cut = _template(strategy), _walk_forward(walk_forward)
     candles = read_bars(bars)
     tried = make_space(template, space, candles.columns.symbols, search, n, seed, constraint, most_rows(budget))
     job = Job(template, tried, candles, venue, opening, every, tuple(instruments))
+
+    def table(job: Job) -> Sweep:
+        return _run(job, metric, budget, executor, progress)
+
+    whole = table(job)
+    if cut is not None and not whole.interrupted:
+        whole.walk_forward = walk(job, cut, table)
+    return whole
+
+
+def _run(job: Job, metric: str, budget: int, executor: Any, progress: bool) -> Sweep:
     runner = Runner(job)
-    needs = runner.needs(0, len(tried))
+    needs = runner.needs(0, len(job.space))
     check_memory(runner, needs, budget)
-    with progress_bar(len(tried), type(template).__name__, progress) as advance:
+    with progress_bar(len(job.space), type(job.strategy).__name__, progress) as advance:
         rows = run_all(runner, needs, executor, advance)
     return Sweep(job, runner, rows.rows, rows.done, metric, tuple(rows.notes))
+
+
+def _walk_forward(spec: WalkForward | int | None) -> WalkForward | None:
+    if spec is None or isinstance(spec, WalkForward):
+        return spec
+    if isinstance(spec, int) and not isinstance(spec, bool):
+        return WalkForward(spec)
+    raise InputError(f'walk_forward={spec!r}: give a number of windows or ps.WalkForward(train="90d", test="30d")')
 
 
 def _template(strategy: object) -> Strategy:

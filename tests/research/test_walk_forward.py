@@ -1,0 +1,116 @@
+"""Walk-forward: windows, what is chosen in them, and the stitched account, each against backtests made by hand."""
+
+import numpy as np
+import polars as pl
+import pytest
+from research.workload import Cross
+
+import pairsim as ps
+from pairsim.errors import InputError
+from pairsim.research.walk_forward import windows_of
+
+HOUR = 3_600_000_000_000
+SPACE = {"period": [5, 9, 14], "low": [25.0, 35.0]}
+
+
+@pytest.fixture(scope="module")
+def bars() -> pl.DataFrame:
+    return ps.synthetic("BTC/USDT", "1h", n=2_400, seed=11)
+
+
+def test_windows_of_equal_parts_roll_or_are_anchored() -> None:
+    slices = HOUR * np.arange(100)
+    rolling = windows_of(ps.WalkForward(4), slices)
+    assert [(w.first // HOUR, w.start // HOUR) for w in rolling] == [(0, 20), (20, 40), (40, 60), (60, 80)]
+    assert [w.end for w in rolling] == [40 * HOUR, 60 * HOUR, 80 * HOUR, 99 * HOUR + 1]
+    anchored = windows_of(ps.WalkForward(4, anchored=True), slices)
+    assert [w.first for w in anchored] == [0, 0, 0, 0]
+    assert [w.start for w in anchored] == [w.start for w in rolling]
+
+
+def test_windows_by_length_follow_each_other_and_leave_out_the_rest() -> None:
+    slices = HOUR * np.arange(24 * 10 + 5)
+    found = windows_of(ps.WalkForward(train="4d", test="2d"), slices)
+    day = 24 * HOUR
+    assert [(w.first // day, w.start // day, w.end // day) for w in found] == [(0, 4, 6), (2, 6, 8), (4, 8, 10)]
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_each_window_trades_what_was_best_before_it(bars: pl.DataFrame, anchored: bool) -> None:
+    table = ps.sweep(ps.strategies.RSI, bars, SPACE, walk_forward=ps.WalkForward(3, anchored=anchored))
+    assert len(table) == 6
+    done = table.walk_forward
+    assert done is not None and len(done) == 3
+    cash = 10_000.0
+    for window in done.windows.rows(named=True):
+        trained = bars.filter(
+            pl.col("timestamp").is_between(window["train_start"], window["test_start"], closed="left")
+        )
+        best = ps.sweep(ps.strategies.RSI, trained, SPACE).best
+        assert {name: window[name] for name in SPACE} == best.parameters
+        assert window["sharpe_in_sample"] == best.metrics.sharpe
+        stitched = done.equity.filter(
+            pl.col("timestamp").is_between(window["test_start"], window["test_end"], closed="right")
+        )
+        assert stitched["equity"][0] == pytest.approx(cash)  # flat at first, what the window before it left
+        cash = window["final_equity"]
+    assert done.equity["timestamp"].is_sorted()
+    assert done.stats.total_return == pytest.approx(cash / 10_000.0 - 1.0)
+    assert done.stats.trades == done.windows["trades"].sum() > 0
+
+
+class Once(ps.Strategy):
+    """Buys at the first candle it sees and never again."""
+
+    share: float = ps.param(0.5, 0.0, 1.0)
+    bought: bool = ps.state(False)
+
+    def indicators(self):
+        return {"line": ps.SMA(20)}
+
+    def generate_signal(self, ctx):
+        if not self.bought:
+            self.bought = True
+            return ps.buy(weight=self.share)
+        return None
+
+
+def test_a_test_window_decides_at_its_first_close_with_warm_indicators(bars: pl.DataFrame) -> None:
+    done = ps.sweep(Once, bars, {"share": [0.5]}, walk_forward=2, fee_bps=0, metric="total_return").walk_forward
+    for window in done.windows.rows(named=True):
+        tested = bars.filter(pl.col("timestamp").is_between(window["test_start"], window["test_end"], closed="left"))
+        mine = done.equity.filter(
+            pl.col("timestamp").is_between(window["test_start"], window["test_end"], closed="right")
+        )
+        opening = mine["equity"][0]  # decided at the first close, so filled at the second open
+        moved = 0.5 * opening / tested["close"][0] * (tested["close"] - tested["open"][1])
+        assert mine["equity"][1:].to_list() == pytest.approx((opening + moved)[1:].to_list(), rel=1e-6)
+
+
+def test_where_nothing_traded_in_training_the_account_stays_in_cash(bars: pl.DataFrame) -> None:
+    done = ps.sweep(ps.strategies.RSI, bars, {"low": [0.0, 1.0]}, walk_forward=2).walk_forward
+    assert done.windows["low"].to_list() == [None, None]
+    assert (done.equity["equity"] == 10_000.0).all()
+    assert done.stats.reasons["sharpe"] == "daily returns do not vary"
+    assert done._repr_html_() and repr(done)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: ps.WalkForward(), "either windows="),
+        (lambda: ps.WalkForward(3, train="1d", test="1d"), "either windows="),
+        (lambda: ps.WalkForward(train="1d"), "give both"),
+        (lambda: ps.WalkForward(0), "from 1 on"),
+        (lambda: windows_of(ps.WalkForward(60), HOUR * np.arange(100)), "too short"),
+        (lambda: windows_of(ps.WalkForward(train="90d", test="30d"), HOUR * np.arange(100)), "shorten them"),
+    ],
+)
+def test_windows_that_cannot_be_say_why(make, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+def test_walk_forward_is_a_number_or_a_spec(bars: pl.DataFrame) -> None:
+    with pytest.raises(InputError, match="number of windows"):
+        ps.sweep(Cross, bars, {"fast": [2]}, walk_forward="5")
