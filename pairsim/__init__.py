@@ -30,6 +30,7 @@ _HOME = {
     "pairsim.market": ("Candle", "Instrument", "load", "quality"),
     "pairsim.market.synthetic": ("synthetic",),
     "pairsim.notebook.explore": ("explore",),
+    "pairsim.orders.limits": ("RiskLimits",),
     "pairsim.research": ("Result", "Statistics", "Sweep", "WalkForward", "backtest", "sweep"),
     "pairsim.strategies": ("Signal", "Strategy", "buy", "cancel", "close", "hold", "param", "sell", "state", "target"),
 }  # fmt: skip

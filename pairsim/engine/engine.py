@@ -47,6 +47,7 @@ from pairsim.engine.wire import Wire, packed, wire_pair
 from pairsim.errors import EngineDied, EngineError, InputError, PairsimError, StoreError
 from pairsim.feeds.feed import Feed, check_markets, interval_of, speed_of
 from pairsim.market.instrument import Instrument
+from pairsim.orders.limits import RiskLimits, write_limits
 from pairsim.portfolio.layout import init_portfolio, portfolio_words
 from pairsim.strategies.compiler import StrategyCode
 
@@ -67,6 +68,7 @@ class Engine:
     traders : one `Trader` or several; names unique.
     feed : where candles come from, such as `RandomFeed` or `ReplayFeed`, or any object with the `Feed` protocol.
     broker : where orders go; `SimBroker()` unless given.
+    risk : limits beyond which the gate denies an order, see `RiskLimits`.
     cash : opening cash in the quote currency.
     instruments : tick, lot and minimum of markets; an undeclared one has no tick, a lot of 1e-8 and no minimum.
     workers : worker processes; None is one a trader, at most one a core this process may use.
@@ -96,6 +98,7 @@ class Engine:
         feed: Feed,
         broker: Broker | SimBroker | None = None,
         *,
+        risk: RiskLimits | None = None,
         cash: float = 100_000.0,
         instruments: Sequence[Instrument] = (),
         workers: int | None = None,
@@ -112,14 +115,10 @@ class Engine:
         speed_of(feed)
         self._plan = make_plan(self._traders, base_ns, self._instruments)
         check_markets(feed, self._plan.symbols)
-        init_portfolio(
-            np.zeros(portfolio_words(len(self._plan.instruments), 0), np.int64),
-            0,
-            self._plan.instruments,
-            (),
-            self._cash,
-            SimBroker().costs,
-        )
+        opened = np.zeros(portfolio_words(len(self._plan.instruments), 0), np.int64)
+        init_portfolio(opened, 0, self._plan.instruments, (), self._cash, SimBroker().costs)
+        write_limits(opened, 0, risk)
+        self._risk = risk
         self._codes: list[StrategyCode] = list(self._plan.codes)
         self._state = RunState.CREATED
         self._error = ""  # why it did not start
@@ -183,10 +182,10 @@ class Engine:
 
     def _spec(self) -> Spec:
         return Spec(
-            self._traders, tuple(self._codes), self._feed, self._broker, self._cash, self._instruments, self._workers,
-            str(self._path), self._sizes,
+            self._traders, tuple(self._codes), self._feed, self._broker, self._cash, self._risk, self._instruments,
+            self._workers, str(self._path), self._sizes,
             {"traders": [repr(t) for t in self._traders], "feed": repr(self._feed), "broker": repr(self._broker),
-            "cash": self._cash,
+            "cash": self._cash, "risk": repr(self._risk),
              "pin": self._pin},
         )  # fmt: skip
 

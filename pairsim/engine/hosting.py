@@ -65,6 +65,7 @@ from pairsim.errors import EngineError, PairsimError
 from pairsim.feeds.feed import interval_of, is_lockstep
 from pairsim.orders import matching
 from pairsim.orders.checks import ACTIVE, HALT, reservation_words
+from pairsim.orders.limits import write_limits
 from pairsim.orders.order import DECISION_WORDS, Status
 from pairsim.portfolio.layout import Costs, init_portfolio
 from pairsim.store.journal import Journal
@@ -150,6 +151,7 @@ class Host:
         self._set_state(RunState.STARTING)
         costs = broker_costs(spec.broker)
         init_portfolio(mem, arena.portfolio, plan.instruments, plan.pairs, spec.cash, costs)
+        write_limits(mem, arena.portfolio, spec.risk)
         mem[arena.board + BOARD_NUMBER : arena.board + arena.markets * BOARD_WORDS : BOARD_WORDS] = -1
         self.memory.floats[arena.board + BOARD_CLOSE : arena.board + arena.markets * BOARD_WORDS : BOARD_WORDS] = np.nan
         for row, code in zip(plan.rows, plan.codes, strict=True):

@@ -9,6 +9,7 @@ from pairsim.engine.arena import Sizes
 from pairsim.engine.trader import Trader
 from pairsim.feeds.feed import Feed
 from pairsim.market.instrument import Instrument
+from pairsim.orders.limits import RiskLimits
 from pairsim.strategies.compiler import StrategyCode
 
 
@@ -21,6 +22,7 @@ class Spec:
     feed: Feed
     broker: Broker | SimBroker
     cash: float
+    risk: RiskLimits | None
     instruments: tuple[Instrument, ...]
     workers: int
     store: str

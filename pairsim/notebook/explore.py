@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pairsim.market.instrument import Instrument
     from pairsim.market.interval import Interval
     from pairsim.market.sources import Source
+    from pairsim.orders.limits import RiskLimits
     from pairsim.research.door import Bars
 
 __all__ = ["BacktestOptions", "Explorer", "explore"]
@@ -45,6 +46,7 @@ class BacktestOptions(TypedDict, total=False):
     latency: "Interval"
     every: "Interval | None"
     broker: "SimBroker | None"
+    risk: "RiskLimits | None"
     instruments: "Sequence[Instrument]"
     causality: bool
 

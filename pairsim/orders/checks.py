@@ -11,11 +11,16 @@ from pairsim.orders.order import O_LIMIT, O_PAIR, O_QUANTITY, O_SIDE, O_STOP
 from pairsim.portfolio.accounting import JIT, cost_of, notional_of, pair_cell
 from pairsim.portfolio.layout import (
     A_CASH,
+    A_MARKETS,
+    A_MAX_GROSS,
+    A_MAX_ORDER,
+    A_MAX_POSITION,
     A_PAIRS,
     A_SHORT,
     A_TAKER,
     ACCOUNT_WORDS,
     M_LOT,
+    M_MARK,
     M_MINIMUM,
     M_QUANTITY,
     M_TO_QUOTE,
@@ -27,7 +32,7 @@ from pairsim.portfolio.layout import (
 )
 
 (PASSED, UNKNOWN_SYMBOL, NO_LOT, BELOW_MINIMUM, NO_CASH, NO_POSITION, NO_PRICE, TOO_LARGE, HALTED, REDUCE_ONLY,
- DUPLICATE) = range(11)  # fmt: skip
+ DUPLICATE, ORDER_LIMIT, POSITION_LIMIT, GROSS_LIMIT) = range(14)  # fmt: skip
 REASONS: tuple[str, ...] = (
     "",
     "unknown symbol",
@@ -40,6 +45,9 @@ REASONS: tuple[str, ...] = (
     "trading is halted; unhalt() clears it",
     "reduce-only: the order would enlarge a position",
     "duplicate",
+    "above max_order_notional",
+    "above max_position_notional",
+    "above max_gross_exposure",
 )
 ACTIVE, REDUCE, HALT = 0, 1, 2  # trading states, as words of shared memory
 
@@ -90,6 +98,24 @@ def _passed(table, pair, number, money):
 
 
 @njit(**JIT)
+def beyond_limits(mem, memf, base, market, after, price, notional, reserved):
+    """PASSED, or which of the account's limits an order of ``notional`` breaks that leaves ``after`` in its market."""
+    if notional > mem[base + A_MAX_ORDER]:
+        return ORDER_LIMIT
+    position = notional_of(price, abs(after), memf[market + M_TO_QUOTE])
+    if position < 0 or position > mem[base + A_MAX_POSITION]:
+        return POSITION_LIMIT
+    if mem[base + A_MAX_GROSS] == MONEY_LIMIT:
+        return PASSED
+    gross = float(position) + reserved
+    for k in range(mem[base + A_MARKETS]):
+        other = base + ACCOUNT_WORDS + k * MARKET_WORDS
+        if other != market and mem[other + M_QUANTITY] != 0:
+            gross += abs(mem[other + M_QUANTITY]) * memf[other + M_MARK] * memf[other + M_TO_QUOTE]
+    return GROSS_LIMIT if gross > mem[base + A_MAX_GROSS] else PASSED
+
+
+@njit(**JIT)
 def check_order(mem, memf, base, table, order_mem, order_memf, order, number, trading, last):
     """The verdict on one sized order, and the cash to reserve for it: (verdict, money).
 
@@ -123,7 +149,8 @@ def check_order(mem, memf, base, table, order_mem, order_memf, order, number, tr
         return NO_PRICE, nothing
     to_quote, rate = memf[market + M_TO_QUOTE], mem[base + A_TAKER]
     opens = quantity - max(-held, 0)
-    free = mem[base + A_CASH] - reserved_cash(mem, base, table, pair, number)
+    reserved = reserved_cash(mem, base, table, pair, number)
+    free = mem[base + A_CASH] - reserved
     penniless = side > 0 and opens >= 0 and not 0 <= cost_of(price, lot, to_quote, rate) <= free
     closes = held * side < 0 and 0 < quantity == abs(held)
     if quantity < lot and not closes:
@@ -136,6 +163,11 @@ def check_order(mem, memf, base, table, order_mem, order_memf, order, number, tr
         return BELOW_MINIMUM, nothing
     if short and quantity > held:
         return NO_POSITION, nothing
+    before = mem[market + M_QUANTITY]
+    if abs(before + side * quantity) > abs(before):
+        broken = beyond_limits(mem, memf, base, market, before + side * quantity, price, notional, reserved)
+        if broken != PASSED:
+            return broken, nothing
     if side < 0 or opens <= 0:
         return _passed(table, pair, number, nothing)
     if penniless:

@@ -17,8 +17,8 @@ from pairsim.market.instrument import Instrument
 
 # Account cell. The word at 0 is the sequence of the seqlock that guards the whole region.
 (A_SEQUENCE, A_CASH, A_CASH_F, A_EQUITY, A_FEES, A_REALISED, A_MARK_TIME, A_FILLS, A_MARKETS, A_PAIRS, A_QUOTE_SCALE,
- A_SHORT, A_TAKER, A_MAKER, A_SLIPPAGE, A_OPENING) = range(16)  # fmt: skip
-ACCOUNT_WORDS = 16
+ A_SHORT, A_TAKER, A_MAKER, A_SLIPPAGE, A_OPENING, A_MAX_ORDER, A_MAX_POSITION, A_MAX_GROSS) = range(19)  # fmt: skip
+ACCOUNT_WORDS = 19
 
 # Market cell: the account's quantity, its mark, and what the kernels need of the instrument.
 (M_QUANTITY, M_MARK, M_MARK_TIME, M_BASE_SCALE, M_TO_QUOTE, M_LOT, M_TICK, M_MINIMUM) = range(8)
@@ -97,6 +97,7 @@ def init_portfolio(
     f[base + A_CASH_F] = f[base + A_EQUITY] = units / quote_scale
     mem[base + A_MARKETS], mem[base + A_PAIRS] = len(instruments), len(pairs)
     f[base + A_QUOTE_SCALE] = quote_scale
+    mem[base + A_MAX_ORDER] = mem[base + A_MAX_POSITION] = mem[base + A_MAX_GROSS] = MONEY_LIMIT
     mem[base + A_SHORT] = int(costs.short)
     mem[base + A_TAKER] = rate_units(costs.fee_bps)
     mem[base + A_MAKER] = rate_units(costs.maker_fee_bps)

@@ -15,6 +15,7 @@ from pairsim.engine.trader import Trader
 from pairsim.errors import InputError
 from pairsim.market.instrument import Instrument
 from pairsim.market.interval import Interval, format_interval
+from pairsim.orders.limits import RiskLimits, write_limits
 from pairsim.research.causality import check_function, check_indicators
 from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, broker_of, opening_cash
 from pairsim.research.door import Bars, read_bars, traders_of
@@ -40,6 +41,7 @@ def backtest(
     latency: Interval = LATENCY,
     every: Interval | None = None,
     broker: SimBroker | None = None,
+    risk: RiskLimits | None = None,
     instruments: Sequence[Instrument] = (),
     causality: bool = True,
 ) -> Result:
@@ -57,6 +59,7 @@ def backtest(
     fee_bps, slippage_bps, latency : what trading costs; see `SimBroker`.
     every : candles that a bare strategy decides on, "5m"; None for those of `bars`.
     broker : a `SimBroker` in place of the three costs, for everything else it can do.
+    risk : limits beyond which an order is denied, see `RiskLimits`.
     instruments : tick, lot and minimum of markets; an undeclared one has no tick, a lot of 1e-8 and no minimum.
     causality : check that no indicator and no signal function looks ahead (costs less than a fifth of the run).
 
@@ -84,7 +87,7 @@ def backtest(
     candles = read_bars(bars)
     if not is_signal_table(strategy_or_traders):
         traders = traders_of(strategy_or_traders, candles.columns.symbols, every)  # type: ignore[arg-type]
-        return _run(traders, candles, venue, opening, instruments, causality)
+        return _run(traders, candles, venue, opening, risk, instruments, causality)
     if every is not None:
         raise InputError(f"every={every!r}: signals from a table are acted on at the close of their own candle")
     frame = candles.frame()
@@ -93,11 +96,11 @@ def backtest(
     note = "causality: signals computed elsewhere cannot be checked; pass the function that makes them"
     if causality and callable(strategy_or_traders):
         note = check_function(strategy_or_traders, signals, candles, frame)
-    return _run(traders, candles, venue, opening, instruments, causality, note)
+    return _run(traders, candles, venue, opening, risk, instruments, causality, note)
 
 
 def backtest_engine(engine: Engine, bars: "Source | Bars") -> Result:
-    """`backtest` with an engine's traders, broker, instruments and cash: ``engine.backtest(bars)``."""
+    """`backtest` with an engine's traders, broker, limits, instruments and cash: ``engine.backtest(bars)``."""
     candles = read_bars(bars)
     traders = traders_of(engine._traders, candles.columns.symbols, None)
     if not isinstance(engine._broker, SimBroker):
@@ -105,7 +108,7 @@ def backtest_engine(engine: Engine, bars: "Source | Bars") -> Result:
             f"this engine trades with {engine._broker!r}; a backtest needs a simulated venue: "
             "ps.backtest(traders, bars, broker=ps.SimBroker(...))"
         )
-    return _run(traders, candles, engine._broker, engine._cash, engine._instruments, True)
+    return _run(traders, candles, engine._broker, engine._cash, engine._risk, engine._instruments, True)
 
 
 def _run(
@@ -113,6 +116,7 @@ def _run(
     bars: Bars,
     broker: SimBroker,
     cash: float,
+    risk: RiskLimits | None,
     instruments: Sequence[Instrument],
     causality: bool,
     note: str = "",
@@ -121,6 +125,9 @@ def _run(
     history = History(bars.columns, bars.interval_ns)
     notes = _never_warm(plan, history)
     prepared = Prepared(plan, history, broker, cash)
+    write_limits(prepared.portfolio, 0, risk)
+    if risk is not None:
+        notes = (f"risk: {risk!r}, what is beyond is denied", *notes)
     if not note:
         note = check_indicators(plan, history) if causality else "causality: not checked"
     return Result(prepared.run(), history, broker, cash, (note, *notes))

@@ -323,6 +323,7 @@ class Prepared:
         code = self.plan.codes[t]
         if code.compiled and self._addresses[t] != code.plain().address():
             twin = Prepared(self.plan, self.history, self.broker, self.cash)
+            twin.portfolio = self.portfolio
             twin._addresses[t], twin._scan = code.plain().address(), 0
             with contextlib.suppress(StrategyError):
                 twin.run()

@@ -8,7 +8,7 @@ from pairsim.orders import checks
 from pairsim.orders.checks import (
     ACTIVE,
     BELOW_MINIMUM,
-    DUPLICATE,
+    GROSS_LIMIT,
     HALT,
     HALTED,
     NO_CASH,
@@ -188,7 +188,7 @@ def test_reduce_only_lets_positions_shrink_to_nothing_and_no_further(gate):
 
 
 def test_every_verdict_has_its_reason():
-    assert len(REASONS) == len(set(REASONS)) == DUPLICATE + 1 == 11
+    assert len(REASONS) == len(set(REASONS)) == GROSS_LIMIT + 1 == 14
     assert REASONS[PASSED] == "" and all(REASONS[1:])
 
 
