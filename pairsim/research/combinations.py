@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pairsim.brokers.sim import SimBroker
 from pairsim.engine.plan import Plan, make_plan
-from pairsim.errors import PairsimError
+from pairsim.errors import PairsimError, StrategyError
 from pairsim.market.candle import Columns
 from pairsim.market.instrument import Instrument
 from pairsim.market.interval import Interval, parse_interval
@@ -25,6 +25,7 @@ from pairsim.research.simulate import Prepared
 from pairsim.research.space import SYMBOL, Positions, Space
 from pairsim.research.sweep_layout import J_COURSE, J_RECORD, J_WARMUP, ROW_WORDS, X_CODE
 from pairsim.research.sweep_stage import Calendar, Stage, calendars_of
+from pairsim.strategies.compiler import prepare
 from pairsim.strategies.strategy import Strategy, retuned
 
 Floats = NDArray[np.float64]
@@ -123,6 +124,14 @@ class Runner:
         except Exception as error:
             return str(error) if isinstance(error, PairsimError) else f"{type(error).__name__}: {error}"
         return ""
+
+    @property
+    def holds_the_interpreter(self) -> bool:
+        """Whether the strategy, as its first combination has it, is plain Python."""
+        try:
+            return not prepare(self.job.strategy_of(0)).compiled
+        except StrategyError:
+            return False  # a row will say so
 
     @property
     def candles_computed(self) -> int:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pairsim.errors import InputError, PairsimError
 from pairsim.research.combinations import Job, Runner
 from pairsim.research.indicator_needs import Needs
+from pairsim.research.own_processes import OwnProcesses
 from pairsim.research.sweep_layout import ROW_WORDS
 
 Floats = NDArray[np.float64]
@@ -26,6 +27,7 @@ Progress = Callable[[int], None]
 _CANDLES: Final = 8_000_000  # of a part in a thread: 30 to 60 ms, as long as an interrupt waits
 _PARTS: Final = 4  # for each process: few enough to send, enough to even out
 _LOOK_SECONDS: Final = 0.1
+_WORTH_PROCESSES: Final = 4_000_000  # evaluations of plain Python: 2.5 s of one thread
 
 
 class Rows:
@@ -43,12 +45,12 @@ class Rows:
 def run_all(runner: Runner, needs: Needs, executor: Any, progress: Progress) -> Rows:
     """All rows, or those that were finished when the user interrupted.
 
-    executor : None for threads of this process; a ``concurrent.futures.Executor``; a ``dask.distributed.Client``.
+    executor : None for all cores, by threads of this process, or by processes for much work of a plain-Python
+        strategy; a ``concurrent.futures.Executor``; a ``dask.distributed.Client``.
     """
     rows = Rows(len(runner.job.space))
     if executor is None:
-        with ThreadPoolExecutor(cores(), thread_name_prefix="pairsim-sweep") as threads:
-            _collect(rows, _in_threads(runner, needs, threads), runner, progress)
+        _on_all_cores(rows, runner, needs, progress)
     elif isinstance(executor, ThreadPoolExecutor):
         _collect(rows, _in_threads(runner, needs, executor), runner, progress)
     elif isinstance(executor, Executor) or _is_dask(executor):
@@ -59,6 +61,25 @@ def run_all(runner: Runner, needs: Needs, executor: Any, progress: Progress) -> 
             "leave it out to use all cores"
         )
     return rows
+
+
+def _on_all_cores(rows: Rows, runner: Runner, needs: Needs, progress: Progress) -> None:
+    """Threads for compiled strategies, which run without the GIL and share candles and indicators. A plain-Python one
+    holds the GIL: a single thread is no slower than two, and processes, which take 0.7 s to start, are for long work.
+    """
+    evaluations = runner.candles_computed * len(rows.rows)
+    if not runner.holds_the_interpreter:
+        with ThreadPoolExecutor(cores(), thread_name_prefix="pairsim-sweep") as threads:
+            _collect(rows, _in_threads(runner, needs, threads), runner, progress)
+    elif cores() == 1 or evaluations < _WORTH_PROCESSES or len(rows.rows) == 1:
+        with ThreadPoolExecutor(1, thread_name_prefix="pairsim-sweep") as threads:
+            _collect(rows, _in_threads(runner, needs, threads), runner, progress)
+    else:
+        processes = OwnProcesses(min(cores(), len(rows.rows)))
+        try:
+            _collect(rows, _sent(runner.job, processes), runner, progress)
+        finally:
+            processes.shutdown(cancel_futures=True)
 
 
 def cores() -> int:

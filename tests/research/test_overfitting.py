@@ -125,13 +125,15 @@ def noise(n: int, seed: int, drift: float = 0.0) -> Bars:
 
 
 def _significant(seeds: range, candles: int) -> int:
-    found = 0
+    """In how many searches a thousand strategies without skill are said to have some."""
+    found = tempting = 0
     for seed in seeds:
         dice = range(1_000 * seed, 1_000 * seed + 1_000)
         table = ps.sweep(Dice, noise(candles, seed), {"seed": dice}, fee_bps=0, progress=False)
         assert table.trials == 1_000
-        assert table.values().max() > 1.0  # the best of a thousand looks good
+        tempting += table.values().max() > 1.0
         found += table.best.verdict == "significant"
+    assert tempting > 0.8 * len(seeds)  # the best of a thousand looks good, but where the market fell
     return found
 
 
