@@ -15,14 +15,13 @@ from pairsim.engine.trader import Trader
 from pairsim.errors import InputError
 from pairsim.market.instrument import Instrument
 from pairsim.market.interval import Interval, format_interval
-from pairsim.orders.limits import RiskLimits, write_limits
+from pairsim.orders.limits import RiskLimits
 from pairsim.research.causality import check_function, check_indicators
-from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, broker_of, opening_cash
+from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, Account, broker_of, opening_cash
 from pairsim.research.door import Bars, read_bars, traders_of
 from pairsim.research.history import History
 from pairsim.research.result import Result
 from pairsim.research.signal_table import is_signal_table, read_signals, signal_frame, signal_traders
-from pairsim.research.simulate import Prepared
 from pairsim.strategies.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -124,8 +123,7 @@ def _run(
     plan = make_plan(traders, bars.interval_ns, instruments, markets=bars.columns.symbols)
     history = History(bars.columns, bars.interval_ns)
     notes = _never_warm(plan, history)
-    prepared = Prepared(plan, history, broker, cash)
-    write_limits(prepared.portfolio, 0, risk)
+    prepared = Account(broker, cash, risk).prepared(plan, history)
     if risk is not None:
         notes = (f"risk: {risk!r}, what is beyond is denied", *notes)
     if not note:

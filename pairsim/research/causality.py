@@ -56,7 +56,7 @@ def check_indicators(plan: Plan, history: History) -> str:
         for series, symbol in zip(history.series_of(row), trader.markets, strict=True):
             for name, indicator in code.indicators:
                 if not causal_by_construction(indicator):
-                    _check(f"indicator {name!r} = {indicator!r} of {symbol}", series, indicator)
+                    check_indicator(f"indicator {name!r} = {indicator!r} of {symbol}", series, indicator)
                     checked.add(indicator)
     if not checked:
         return "causality: indicators are computed candle by candle"
@@ -69,7 +69,8 @@ def causal_by_construction(indicator: Indicator) -> bool:
     return own or isinstance(indicator, BuiltIn | GivenSignals) or bool(getattr(indicator, "_exact", False))
 
 
-def _check(what: str, series: Series, indicator: Indicator) -> None:
+def check_indicator(what: str, series: Series, indicator: Indicator) -> None:
+    """Refuse an indicator that looks ahead; ``what`` it is called in the message."""
     whole = series.outputs(indicator)
     lengths = prefixes(len(series), indicator.warmup)
     scale = _scale(whole[:, : lengths[-1]])  # not of all of it: a look at a million values costs as much as the run

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsim.brokers.sim import SimBroker
 from pairsim.engine.plan import Plan, make_plan
 from pairsim.errors import PairsimError, StrategyError
 from pairsim.market.candle import Columns
 from pairsim.market.instrument import Instrument
 from pairsim.market.interval import Interval, parse_interval
+from pairsim.research.causality import causal_by_construction, check_indicator
+from pairsim.research.costs import Account
 from pairsim.research.door import Bars, traders_of
 from pairsim.research.history import History
 from pairsim.research.indicator_needs import Needs, Shape, needs_of
 from pairsim.research.judgement import blocks_for
-from pairsim.research.simulate import Prepared
 from pairsim.research.space import SYMBOL, Positions, Space
 from pairsim.research.sweep_layout import J_COURSE, J_RECORD, J_WARMUP, ROW_WORDS, X_CODE
 from pairsim.research.sweep_stage import Calendar, Stage, calendars_of
@@ -42,8 +42,7 @@ class Job:
     strategy: Strategy
     space: Space
     bars: Bars
-    broker: SimBroker
-    cash: float
+    account: Account
     every: Interval | None = None
     instruments: tuple[Instrument, ...] = ()
 
@@ -98,6 +97,23 @@ class Runner:
         """Indicators that combinations need, without computing one."""
         return needs_of(self.job.strategy, self.job.space, first, last, self.job.strategy_of)
 
+    def check_causality(self, needs: Needs) -> str:
+        """One line about all indicators that combinations need.
+
+        Raises
+        ------
+        InputError
+            One of them looks ahead; the message names it and its first such candle.
+        """
+        doubtful = [indicator for indicator in needs.indicators if not causal_by_construction(indicator)]
+        if not doubtful:
+            return "causality: indicators are computed candle by candle"
+        interval = self.job.bars.interval_ns if self.job.every is None else parse_interval(self.job.every)
+        series = self._histories[0].series(0, interval)
+        for indicator in doubtful:
+            check_indicator(f"indicator {indicator!r} of {self._symbols[0]}", series, indicator)
+        return f"causality: {len(doubtful)} whole-array indicator(s) unchanged on shorter histories"
+
     def rows(self, first: int, last: int, needs: Needs | None = None) -> Floats:
         """The rows of combinations ``first`` to ``last``, float64[last - first, ROW_WORDS].
 
@@ -120,7 +136,7 @@ class Runner:
         course = self._course(k)
         try:
             plan = self._plan(self.job.strategy_of(k), self._symbols[course])
-            Prepared(plan, self._histories[course], self.job.broker, self.job.cash).run()
+            self.job.account.prepared(plan, self._histories[course]).run()
         except Exception as error:
             return str(error) if isinstance(error, PairsimError) else f"{type(error).__name__}: {error}"
         return ""
@@ -181,7 +197,7 @@ class Runner:
             declared = {instrument.symbol: instrument for instrument in self.job.instruments}
             instruments = [declared.get(symbol, Instrument(symbol)) for symbol in self._symbols]
             self._stages[shape] = Stage(
-                plan, self._histories, self.calendars, self.job.broker, self.job.cash, instruments, self.blocks
+                plan, self._histories, self.calendars, self.job.account, instruments, self.blocks
             )
         return self._stages[shape]
 

@@ -1,10 +1,15 @@
-"""What trading costs in a backtest and what its account opens with: the arguments that every door takes, checked."""
+"""What trading costs in a backtest, what its account opens with and is limited by: what every door takes, checked."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from pairsim.brokers.sim import SimBroker
+from pairsim.engine.plan import Plan
 from pairsim.errors import InputError
 from pairsim.market.interval import Interval
+from pairsim.orders.limits import RiskLimits, write_limits
+from pairsim.research.history import History
+from pairsim.research.simulate import Prepared
 
 # Defaults that can be told from the same value written by a caller: beside broker= they must not be given.
 FEE_BPS: Final = float("10")
@@ -34,3 +39,18 @@ def opening_cash(cash: float) -> float:
     if isinstance(cash, bool) or not isinstance(cash, (int, float)) or not 0 < cash < float("inf"):
         raise InputError(f"cash={cash!r} must be a number above 0: it is what the account opens with")
     return float(cash)
+
+
+@dataclass(frozen=True)
+class Account:
+    """What an account opens with, whom it trades with and what it is limited by."""
+
+    broker: SimBroker
+    cash: float
+    risk: RiskLimits | None = None
+
+    def prepared(self, plan: Plan, history: History) -> Prepared:
+        """A simulation of traders on this account."""
+        prepared = Prepared(plan, history, self.broker, self.cash)
+        write_limits(prepared.portfolio, 0, self.risk)
+        return prepared

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsim.brokers.sim import SimBroker
 from pairsim.engine.plan import Plan
 from pairsim.indicators import Indicator
 from pairsim.market.instrument import Instrument
+from pairsim.orders.limits import write_limits
 from pairsim.orders.matching import EVENT
 from pairsim.portfolio.layout import init_portfolio
+from pairsim.research.costs import Account
 from pairsim.research.history import History, Series
 from pairsim.research.kernel_code import c_function, python_callable
 from pairsim.research.ledger import TRIP
@@ -32,7 +33,7 @@ from pairsim.research.loop_layout import (
     X_OPEN,
     X_VOLUME,
 )
-from pairsim.research.simulate import Prepared, Workplace
+from pairsim.research.simulate import Workplace
 from pairsim.research.statistics import day_ends, days_a_year
 from pairsim.research.summary import TALLY_WORDS
 from pairsim.research.sweep_kernel import sweep_alone, sweep_together
@@ -137,13 +138,12 @@ class Stage:
         plan: Plan,
         histories: Sequence[History],
         calendars: Sequence[Calendar],
-        broker: SimBroker,
-        cash: float,
+        account: Account,
         instruments: Sequence[Instrument],
         blocks: int,
     ) -> None:
         self.plan, self.histories, self._calendars, self.blocks = plan, histories, calendars, blocks
-        self.prepared = Prepared(plan, histories[0], broker, cash)
+        self.prepared = account.prepared(plan, histories[0])
         self.record_words = plan.codes[0].words
         self.columns = sum(code.outputs * len(t.markets) for code, t in zip(plan.codes, plan.traders, strict=True))
         self.series = [[series for row in plan.rows for series in history.series_of(row)] for history in histories]
@@ -155,7 +155,7 @@ class Stage:
         self._market = np.zeros(max(len(h.columns.market) for h in histories), np.int64)
         opening = [self.prepared.portfolio] * len(histories)
         if len(histories) > 1 and any(each != instruments[0] for each in instruments[1:]):
-            opening = [self._opening(instrument, broker, cash) for instrument in instruments]
+            opening = [self._opening(instrument, account) for instrument in instruments]
         self.courses = np.array([self._course(k, words) for k, words in enumerate(opening)], np.int64)
         self._places = threading.local()
 
@@ -217,9 +217,10 @@ class Stage:
         words[K_FROM] = int(calendar.slices[0]) - history.base_ns
         return words
 
-    def _opening(self, instrument: Instrument, broker: SimBroker, cash: float) -> Words:
+    def _opening(self, instrument: Instrument, account: Account) -> Words:
         words = np.zeros(len(self.prepared.portfolio), np.int64)
-        init_portfolio(words, 0, (instrument,), self.plan.pairs, cash, broker.costs)
+        init_portfolio(words, 0, (instrument,), self.plan.pairs, account.cash, account.broker.costs)
+        write_limits(words, 0, account.risk)
         return words
 
     def _keep(self, array: np.ndarray) -> int:

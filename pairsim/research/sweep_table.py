@@ -151,10 +151,10 @@ class Sweep:
         from pairsim.research.backtesting import backtest
 
         k = self._number(self._best if row is None else row)
-        job = self._job
+        job, account = self._job, self._job.account
         return backtest(
-            job.strategy_of(k), job.bars_of(k), cash=job.cash, broker=job.broker, every=job.every,
-            instruments=job.instruments,
+            job.strategy_of(k), job.bars_of(k), cash=account.cash, broker=account.broker, risk=account.risk,
+            every=job.every, instruments=job.instruments,
         )  # fmt: skip
 
     # -- the winner --------------------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pairsim.brokers.sim import SimBroker
-from pairsim.errors import InputError
+from pairsim.errors import InputError, StrategyError
 from pairsim.market.instrument import Instrument
 from pairsim.market.interval import Interval
+from pairsim.orders.limits import RiskLimits
 from pairsim.research.combinations import Job, Runner
-from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, broker_of, opening_cash
+from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, Account, broker_of, opening_cash
 from pairsim.research.division import run_all
 from pairsim.research.door import Bars, read_bars
 from pairsim.research.memory_budget import bytes_of, check_memory, most_rows
@@ -36,6 +37,7 @@ def sweep(
     latency: Interval = LATENCY,
     every: Interval | None = None,
     broker: SimBroker | None = None,
+    risk: RiskLimits | None = None,
     instruments: Sequence[Instrument] = (),
     search: str = "grid",
     n: int | None = None,
@@ -45,6 +47,7 @@ def sweep(
     metric: str = "sharpe",
     executor: Any = None,
     memory: str | int = "1GB",
+    causality: bool = True,
     progress: bool = True,
 ) -> Sweep:
     """Trade a history with many combinations of parameters.
@@ -55,7 +58,7 @@ def sweep(
     bars : candles of one or several markets: a frame, file or table, see `load`.
     space : parameter -> values. The axis ``symbol`` trades each of these markets alone, on an account of its own;
         without it a strategy trades all markets of ``bars`` on one account, as in `backtest`.
-    cash, fee_bps, slippage_bps, latency, every, broker, instruments : see `backtest`.
+    cash, fee_bps, slippage_bps, latency, every, broker, risk, instruments : see `backtest`.
     search : "grid" for all combinations, "random" for ``n`` different ones drawn by ``seed``.
     constraint : only combinations it is true of are tried: ``lambda p: p.fast < p.slow``.
     walk_forward : also choose on training windows and trade what follows them, see `WalkForward`; the outcome stands in
@@ -64,6 +67,7 @@ def sweep(
     executor : who does the work: None for all cores by threads of this process, a ``concurrent.futures.Executor``, or
         a ``dask.distributed.Client``. The table is the same.
     memory : budget of indicators and rows, checked before anything runs.
+    causality : check that no indicator looks ahead, as in `backtest`.
     progress : whether a bar is shown when it takes more than a second.
 
     Returns
@@ -89,10 +93,10 @@ def sweep(
     template, cut = _template(strategy), _walk_forward(walk_forward)
     candles = read_bars(bars)
     tried = make_space(template, space, candles.columns.symbols, search, n, seed, constraint, most_rows(budget))
-    job = Job(template, tried, candles, venue, opening, every, tuple(instruments))
+    job = Job(template, tried, candles, Account(venue, opening, risk), every, tuple(instruments))
 
     def table(job: Job) -> Sweep:
-        return _run(job, metric, budget, executor, progress)
+        return _run(job, metric, budget, executor, causality, progress)
 
     whole = table(job)
     if cut is not None and not whole.interrupted:
@@ -100,13 +104,16 @@ def sweep(
     return whole
 
 
-def _run(job: Job, metric: str, budget: int, executor: Any, progress: bool) -> Sweep:
+def _run(job: Job, metric: str, budget: int, executor: Any, causality: bool, progress: bool) -> Sweep:
     runner = Runner(job)
     needs = runner.needs(0, len(job.space))
+    if not len(needs.shapes):
+        raise StrategyError(f"no combination can begin; the first one: {runner.failure(0)}")
     check_memory(runner, needs, budget)
+    note = runner.check_causality(needs) if causality else "causality: not checked"
     with progress_bar(len(job.space), type(job.strategy).__name__, progress) as advance:
         rows = run_all(runner, needs, executor, advance)
-    return Sweep(job, runner, rows.rows, rows.done, metric, tuple(rows.notes))
+    return Sweep(job, runner, rows.rows, rows.done, metric, (note, *rows.notes))
 
 
 def _walk_forward(spec: WalkForward | int | None) -> WalkForward | None:

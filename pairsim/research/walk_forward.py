@@ -24,7 +24,6 @@ from pairsim.portfolio.layout import A_QUOTE_SCALE
 from pairsim.research.combinations import Job
 from pairsim.research.door import Bars, traders_of
 from pairsim.research.history import History
-from pairsim.research.simulate import Prepared
 from pairsim.research.space import Value
 from pairsim.research.statistics import Statistics, statistics
 from pairsim.research.summary import Tally, tally_of
@@ -140,7 +139,7 @@ class _Traded:
 def walk(job: Job, spec: WalkForward, train: Callable[[Job], "Sweep"]) -> "WalkForwardResult":
     """Choose on each training window by ``train`` and trade what follows it."""
     slices = History(job.bars.columns, job.bars.interval_ns).slices
-    cash, parts, rows = job.cash, list[_Traded](), list[dict[str, Any]]()
+    cash, parts, rows = job.account.cash, list[_Traded](), list[dict[str, Any]]()
     for window in windows_of(spec, slices):
         table = train(replace(job, bars=between(job.bars, window.first, window.start)))
         row: int | None
@@ -166,7 +165,7 @@ def walk(job: Job, spec: WalkForward, train: Callable[[Job], "Sweep"]) -> "WalkF
         parts.append(traded)
         if not cash > 0.0:
             break
-    return WalkForwardResult(spec, job.cash, job.bars.interval_ns, parts, rows)
+    return WalkForwardResult(spec, job.account.cash, job.bars.interval_ns, parts, rows)
 
 
 def _trade(job: Job, window: Window, k: int | None, cash: float) -> _Traded:
@@ -182,7 +181,7 @@ def _trade(job: Job, window: Window, k: int | None, cash: float) -> _Traded:
     for row in plan.rows:  # not before the first candle of the test window has closed
         before = min(int(np.searchsorted(series.opened, window.start)) for series in history.series_of(row))
         row[T_WARMUP] = max(int(row[T_WARMUP]), before + 1)
-    done = Prepared(plan, history, job.broker, cash).run()
+    done = replace(job.account, cash=cash).prepared(plan, history).run()
     scale = float(done.portfolio.view(np.float64)[A_QUOTE_SCALE])
     return _Traded(times, done.equity[tested], tally_of(done.events, len(plan.pairs), done.slices, scale))
 

@@ -96,6 +96,11 @@ CASES = {
         {"period": [5, 14]},
         {"broker": ps.SimBroker(latency="90s", slippage_bps=2, participation=0.5, jitter="30s", seed=4)},
     ),
+    "risk limits": (
+        Cross(),
+        {"fast": [2, 5], "slow": [20, 50]},
+        {"cash": 1e6, "risk": ps.RiskLimits(max_order_notional=100.0)},
+    ),
     "plain Python": (Plain(), {"level": [20.0, 30.0, 45.0]}, {}),
     "indicators that differ": (Chosen(), {"kind": [0, 1, 2]}, {}),
 }
@@ -151,7 +156,7 @@ def test_the_table_is_the_same_from_processes() -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
         divided = ps.sweep(Cross, source, space, executor=processes)
     assert divided.frame.equals(ps.sweep(Cross, source, space).frame)
-    assert not divided.notes
+    assert len(divided.notes) == 1  # about causality
 
 
 def test_a_random_search_draws_the_same_by_the_same_seed_and_nothing_twice() -> None:
@@ -245,6 +250,30 @@ def test_options_that_cannot_work_say_why(options, words: str) -> None:
         ps.sweep(Cross, bars(100), {"fast": range(2, 12), "slow": [20, 30]}, **options)
 
 
+def centred(close: np.ndarray) -> np.ndarray:
+    return np.convolve(close, np.ones(5) / 5, mode="same")
+
+
+class Ahead(ps.Strategy):
+    share: float = ps.param(0.1, 0.0, 1.0)
+
+    def indicators(self):
+        return {"line": ps.indicator(centred, lookback=5)}
+
+    def generate_signal(self, ctx):
+        return ps.buy(weight=self.share) if ctx.close < ctx.line and ctx.position.quantity == 0 else None
+
+
+def test_an_indicator_that_looks_ahead_is_named() -> None:
+    with pytest.raises(InputError, match="centred"):
+        ps.sweep(Ahead, bars(2_000), {"share": [0.1, 0.2]})
+
+
+def test_where_nothing_can_begin_the_reason_is_raised() -> None:
+    with pytest.raises(StrategyError, match="no such kind"):
+        ps.sweep(Chosen, bars(500), {"kind": [3]})
+
+
 def test_no_trade_gives_nan_with_a_reason_and_no_warning() -> None:
     table = ps.sweep(ps.strategies.RSI, bars(200), {"low": [0.0, 0.5]})
     assert np.isnan(table.frame["sharpe"].to_numpy()).all()
@@ -294,4 +323,4 @@ def test_parts_that_an_executor_loses_are_run_here() -> None:
     with Losing(1) as threads:
         table = ps.sweep(Cross, bars(500), space, executor=threads)
     assert table.frame.equals(ps.sweep(Cross, bars(500), space).frame)
-    assert "the worker is gone" in table.notes[0]
+    assert "the worker is gone" in table.notes[1]
