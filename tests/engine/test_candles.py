@@ -12,10 +12,11 @@ from pairsim.market.interval import parse_interval
 
 
 def resampled(bars: pl.DataFrame, every: str) -> pl.DataFrame:
-    return bars.group_by_dynamic("timestamp", every=every).agg(
+    frame = bars.group_by_dynamic("timestamp", every=every).agg(
         pl.col("symbol").first(), pl.col("open").first(), pl.col("high").max(), pl.col("low").min(),
         pl.col("close").last(), pl.col("volume").sum(),
     )  # fmt: skip
+    return frame.select(bars.columns)
 
 
 def test_candles_are_the_feeds_at_each_interval_a_trader_decides_on():
