@@ -58,8 +58,8 @@ SPINS = 200  # looks, about 8 us, before a side of a candle ring sleeps: two sys
 CREDITS = 512  # candles outstanding per market and worker
 CANDLE_RING, ORDER_RING, GATE_RING, BROKER_RING = 8192, 128, 128, 8192
 HISTORY = 2048  # a power of two: closed candles kept of each market and interval
-HISTORY_WORDS = 6
-SERIES_WORDS = 8  # closed so far, then the open candle; all series' heads stand together, their closed candles apart
+HISTORY_WORDS = 6  # closed candles stand in rows: number n of every series together, as the feed thread writes them
+SERIES_WORDS = 8  # closed so far, then the open candle; all series' heads stand together
 (SR_CLOSED, SR_BUCKET, SR_COUNT, SR_OPEN, SR_HIGH, SR_LOW, SR_CLOSE, SR_VOLUME) = range(8)
 SPARE_WORDS = 4_000_000  # for swapped strategies; memory is touched only when used
 
@@ -95,7 +95,7 @@ class Arena:
     gate_ring: int
     broker_ring: int
     series_heads: int
-    series: tuple[int, ...]
+    history: int
     series_keys: tuple[tuple[int, int], ...]
     spare: int
     words: int
@@ -120,7 +120,7 @@ def plan_arena(plan: Plan, workers: int, sizes: Sizes, series_keys: tuple[tuple[
     order_rings = tuple(take(ring_words(sizes.orders, DECISION_WORDS)) for _ in range(workers))
     gate_ring, broker_ring = take(ring_words(sizes.gate, DECISION_WORDS)), take(ring_words(sizes.broker, CANDLE_WORDS))
     series_heads = take(SERIES_WORDS * len(series_keys))
-    series = tuple(take(sizes.history * HISTORY_WORDS) for _ in series_keys)
+    history = take(sizes.history * len(series_keys) * HISTORY_WORDS)
     for row in plan.rows:
         row[T_COMMIT] = take(1)
         row[T_A] = take(2 * int(row[T_A_WORDS]))
@@ -130,7 +130,7 @@ def plan_arena(plan: Plan, workers: int, sizes: Sizes, series_keys: tuple[tuple[
     return Arena(
         markets, workers, sizes, portfolio, board, working, worker_cells, stamps, candle_rings, order_rings,
         gate_ring, broker_ring,
-        series_heads, series, series_keys, spare, at,
+        series_heads, history, series_keys, spare, at,
     )  # fmt: skip
 
 

@@ -41,8 +41,8 @@ def read_candles(mem: np.ndarray, arena: Arena, market: int, interval: int) -> t
     open times int64[n] in ns UTC; open, high, low, close, volume as float64[n, 5].
     """
     i = arena.series_keys.index((market, interval))
-    at, head, keep = arena.series[i], arena.series_heads + i * SERIES_WORDS, arena.sizes.history
-    block = mem[at : at + keep * HISTORY_WORDS].reshape(keep, HISTORY_WORDS)
+    head, keep, kept = arena.series_heads + i * SERIES_WORDS, arena.sizes.history, len(arena.series_keys)
+    block = mem[arena.history : arena.history + keep * kept * HISTORY_WORDS].reshape(keep, kept, HISTORY_WORDS)[:, i]
     closed = int(mem[head + SR_CLOSED])
     numbers = np.arange(max(0, closed - keep), closed)
     rows = block[numbers % keep]

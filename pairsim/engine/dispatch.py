@@ -24,7 +24,7 @@ from pairsim.engine.arena import (
     SR_OPEN,
 )
 from pairsim.engine.worker_loop import CANDLE
-from pairsim.market.candle import KIND_SHIFT, MARKET_MASK
+from pairsim.market.candle import CANDLE_WORDS, KIND_SHIFT, MARKET_MASK
 from pairsim.portfolio.accounting import HOT, JIT
 
 # Offsets for the kernels.
@@ -34,41 +34,51 @@ from pairsim.portfolio.accounting import HOT, JIT
     F_BROKER,
     F_CAPACITY,
     F_CREDITS,
-    F_HISTORY,
+    F_HISTORY,  # closed candles: F_KEEP rows of the F_KEPT series
+    F_KEEP,
+    F_KEPT,
     F_BASE,
     F_BROKER_FD,
     F_MARKETS,
     F_LOCKSTEP,
     F_SERIES,
     F_TOLD,  # tail of the broker ring at the last wake-up
-) = range(12)
-FEED_WORDS = 12
+) = range(14)
+FEED_WORDS = 14
 
 SLICE_NS = 20_000_000
+BLOCK = 64  # records between two publications
 
 
 @njit(**HOT)
-def take_back(mem, rings, w, seen, walked, market_of, capacity):
+def take_back(mem, rings, w, due, walked, market_of, capacity):
     """Return the credits of the records worker ``w`` has released: the producer knows which markets they were."""
     freed = head(mem, rings[w])
     for i in range(walked[w], freed):
         market = market_of[w, i & (capacity - 1)]
         if market >= 0:
-            seen[w, market] += 1
+            due[w, market] -= 1
     walked[w] = freed
 
 
 @njit(**HOT)
-def _remember(mem, memf, heads, series_of, series_list, series_at, m, time, o, h, l, c, v, base, keep):
+def _remember(mem, memf, lay, series_of, series_list, m, time, o, h, l, c, v):
     """Keep the closed candles of each (market, interval) somebody subscribes to: warm-up of a swap, a chart."""
+    heads, base = lay[F_SERIES], lay[F_BASE]
     for q in range(series_of[m], series_of[m + 1]):
         i, interval = series_list[q, 0], series_list[q, 1]
         s = heads + i * SERIES_WORDS
+        if interval == base:  # closed as it comes
+            place = _place_of(mem, lay, s, i)
+            mem[place] = time
+            memf[place + 1], memf[place + 2], memf[place + 3], memf[place + 4], memf[place + 5] = o, h, l, c, v
+            mem[s + SR_CLOSED] += 1
+            continue
         bucket = mem[s + SR_BUCKET]
         if mem[s + SR_COUNT] == 0 or time >= bucket + interval:  # a division only where a candle begins
             bucket = time - time % interval
         if mem[s + SR_COUNT] > 0 and mem[s + SR_BUCKET] != bucket:
-            _close_series(mem, memf, s, series_at[i], keep)
+            _close_series(mem, memf, lay, s, i)
         if mem[s + SR_COUNT] == 0:
             mem[s + SR_BUCKET] = bucket
             memf[s + SR_OPEN], memf[s + SR_OPEN + 1], memf[s + SR_OPEN + 2] = o, h, l
@@ -78,12 +88,18 @@ def _remember(mem, memf, heads, series_of, series_list, series_at, m, time, o, h
         memf[s + SR_OPEN + 4] += v
         mem[s + SR_COUNT] += 1
         if time + base == bucket + interval:
-            _close_series(mem, memf, s, series_at[i], keep)
+            _close_series(mem, memf, lay, s, i)
 
 
 @njit(**HOT)
-def _close_series(mem, memf, s, at, keep):
-    place = at + (mem[s + SR_CLOSED] & (keep - 1)) * HISTORY_WORDS
+def _place_of(mem, lay, s, i):
+    """Where the next closed candle of series ``i`` is kept. Markets advance together, so their places do."""
+    return lay[F_HISTORY] + ((mem[s + SR_CLOSED] & (lay[F_KEEP] - 1)) * lay[F_KEPT] + i) * HISTORY_WORDS
+
+
+@njit(**HOT)
+def _close_series(mem, memf, lay, s, i):
+    place = _place_of(mem, lay, s, i)
     mem[place] = mem[s + SR_BUCKET]
     for w in range(5):
         memf[place + 1 + w] = memf[s + SR_OPEN + w]
@@ -109,84 +125,116 @@ def _publish_all(mem, lay, rings, tails, stamps, stamped, capacity):
 
 
 @njit(**HOT)
-def _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, credits):
+def _room(mem, rings, w, m, tails, due, walked, market_of, capacity, credits):
     """Whether worker ``w`` may get another candle of market ``m`` (-1: any record)."""
-    if tails[w] - walked[w] < capacity and (m < 0 or sent[w, m] - seen[w, m] < credits):
+    if tails[w] - walked[w] < capacity and (m < 0 or due[w, m] < credits):
         return True
-    take_back(mem, rings, w, seen, walked, market_of, capacity)
-    return tails[w] - walked[w] < capacity and (m < 0 or sent[w, m] - seen[w, m] < credits)
+    take_back(mem, rings, w, due, walked, market_of, capacity)
+    return tails[w] - walked[w] < capacity and (m < 0 or due[w, m] < credits)
+
+
+@njit(**JIT)
+def _show(mem, lay, records, first, last, newest, sequences):
+    """The last candle of each market among ``records[first:last]`` onto the board, before any worker can see it."""
+    for i in range(first, last):
+        m = records[i, 0] & MARKET_MASK
+        if newest[m] == i:
+            cell = lay[F_BOARD] + m * BOARD_WORDS
+            write_begin(mem, cell)
+            for w in range(6):
+                mem[cell + BOARD_TIME + w] = records[i, 2 + w]
+            mem[cell + BOARD_NUMBER] = sequences[m] - 1
+            write_end(mem, cell)
+    if last > first:
+        mem[H_DISPATCHED] += last - first
+        mem[H_FEED_TIME] = records[last - 1, 2] + lay[F_BASE]
+
+
+@njit(**JIT)
+def _dispatch_block(
+    mem, memf, lay, records, recordsf, first, last, kind, market_workers, worker_list, series_of, series_list,
+    rings, starts, sequences, newest, tails, due, walked, market_of,
+):  # fmt: skip
+    """Write ``records[first:last]`` into the channels, unpublished; returns the index reached and the worker whose
+    channel is full there (-1: the broker's).
+    """
+    capacity, credits, broker = lay[F_CAPACITY], lay[F_CREDITS], lay[F_BROKER]
+    live = kind == CANDLE and lay[F_LOCKSTEP] == 0
+    for i in range(first, last):
+        m = records[i, 0] & MARKET_MASK
+        from_q, to_q = market_workers[m], market_workers[m + 1]
+        for q in range(from_q, to_q):
+            w = worker_list[q]
+            if not _room(mem, rings, w, m, tails, due, walked, market_of, capacity, credits):
+                return i, w
+        wanted = live and mem[lay[F_WORKING] + m] > 0
+        if wanted and room(mem, broker) <= 0:
+            return i, -1
+        number = sequences[m]
+        sequences[m] = number + 1
+        newest[m] = i
+        # All loads before all stores: then they are vectors.
+        t, o, h, l, c, v = (records[i, 2], records[i, 3], records[i, 4], records[i, 5], records[i, 6], records[i, 7])
+        if wanted:
+            end = tail(mem, broker)
+            place = record(mem, broker, end)
+            mem[place], mem[place + 1] = m, number
+            mem[place + 2], mem[place + 3], mem[place + 4] = t, o, h
+            mem[place + 5], mem[place + 6], mem[place + 7] = l, c, v
+            publish(mem, broker, end + 1)
+        for q in range(from_q, to_q):
+            w = worker_list[q]
+            end = tails[w] & (capacity - 1)
+            place = starts[w] + end * CANDLE_WORDS
+
+            mem[place], mem[place + 1] = (kind << KIND_SHIFT) | m, number
+            mem[place + 2], mem[place + 3], mem[place + 4] = t, o, h
+            mem[place + 5], mem[place + 6], mem[place + 7] = l, c, v
+            market_of[w, end] = m
+            tails[w] += 1
+            due[w, m] += 1
+        _remember(
+            mem, memf, lay, series_of, series_list, m, t, recordsf[i, 3], recordsf[i, 4], recordsf[i, 5],
+            recordsf[i, 6], recordsf[i, 7],
+        )  # fmt: skip
+    return last, -1
 
 
 @njit(**JIT)
 def dispatch(
     mem, memf, lay, records, recordsf, first, last, kind, market_workers, worker_list, series_of, series_list,
-    series_at, rings, stamps,
-    sequences, tails, stamped, sent, seen, walked, market_of,
+    rings, starts, stamps, sequences, newest, tails, stamped, due, walked, market_of,
 ):  # fmt: skip
     """Dispatch ``records[first:last]``; returns the index reached, smaller than ``last`` when a channel stayed full
     for 20 ms.
 
     records : int64[n, 8] candles with the market in word 0, recordsf its float view. kind : CANDLE or HISTORY.
     market_workers, worker_list : workers of each market. sequences : int64[markets], the feed's numbering of each
-        market's candles.
-    tails, stamped, sent, seen, walked, market_of : the producer's private books of the rings.
+        market's candles. starts : word of each ring's first record.
+    newest, tails, stamped, due, walked, market_of : the producer's private books: of each market the last record
+        sent, of each ring what was written, stamped, not yet released by market, looked at, and each record's market.
     """
-    capacity, credits, broker, base = lay[F_CAPACITY], lay[F_CREDITS], lay[F_BROKER], lay[F_BASE]
+    capacity, credits, broker = lay[F_CAPACITY], lay[F_CREDITS], lay[F_BROKER]
     i = first
     while i < last:
-        m = records[i, 0] & MARKET_MASK
-        free = True
-        for q in range(market_workers[m], market_workers[m + 1]):
-            w = worker_list[q]
-            if not _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, credits):
-                _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
-                wait_for_release(mem, rings[w], walked[w], SLICE_NS)
-                free = _room(mem, rings, w, m, tails, sent, seen, walked, market_of, capacity, credits)
-                if not free:
-                    return i
-        wanted = kind == CANDLE and lay[F_LOCKSTEP] == 0 and mem[lay[F_WORKING] + m] > 0
-        if wanted and room(mem, broker) <= 0:
-            _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
-            if not wait_for_room(mem, broker, SLICE_NS):
-                return i
-        number = sequences[m]
-        sequences[m] = number + 1
-        time = records[i, 2]
-        if kind == CANDLE:
-            cell = lay[F_BOARD] + m * BOARD_WORDS
-            write_begin(mem, cell)
-            for w in range(6):
-                mem[cell + BOARD_TIME + w] = records[i, 2 + w]
-            mem[cell + BOARD_NUMBER] = number
-            write_end(mem, cell)
-        if wanted:
-            end = tail(mem, broker)
-            place = record(mem, broker, end)
-            mem[place], mem[place + 1] = m, number
-            for w in range(2, 8):
-                mem[place + w] = records[i, w]
-            publish(mem, broker, end + 1)
-        for q in range(market_workers[m], market_workers[m + 1]):
-            w = worker_list[q]
-            place = record(mem, rings[w], tails[w])
-            mem[place], mem[place + 1] = (kind << KIND_SHIFT) | m, number
-            for j in range(2, 8):
-                mem[place + j] = records[i, j]
-            market_of[w, tails[w] & (capacity - 1)] = m
-            tails[w] += 1
-            sent[w, m] += 1
-        _remember(
-            mem, memf, lay[F_SERIES], series_of, series_list, series_at, m, time, recordsf[i, 3], recordsf[i, 4],
-            recordsf[i, 5], recordsf[i, 6],
-            recordsf[i, 7], base, lay[F_HISTORY],
+        begun, stop = i, min(last, i + BLOCK)
+        i, full = _dispatch_block(
+            mem, memf, lay, records, recordsf, begun, stop, kind, market_workers, worker_list, series_of, series_list,
+            rings, starts, sequences, newest, tails, due, walked, market_of,
         )  # fmt: skip
         if kind == CANDLE:
-            mem[H_DISPATCHED] += 1
-            mem[H_FEED_TIME] = time + base
-        i += 1
-        if (i - first) & 63 == 0:
-            _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
-    _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
+            _show(mem, lay, records, begun, i, newest, sequences)
+        _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
+        if i == stop:
+            continue
+        if full < 0:
+            if not wait_for_room(mem, broker, SLICE_NS):
+                return i
+        else:
+            wait_for_release(mem, rings[full], walked[full], SLICE_NS)
+            m = records[i, 0] & MARKET_MASK
+            if not _room(mem, rings, full, m, tails, due, walked, market_of, capacity, credits):
+                return i
     return i
 
 
@@ -222,13 +270,13 @@ def send_slice(mem, lay, records, first, last, marker):
 
 
 @njit(**JIT)
-def push_record(mem, lay, w, words, rings, stamps, tails, stamped, sent, seen, walked, market_of):
+def push_record(mem, lay, w, words, rings, stamps, newest, tails, stamped, due, walked, market_of):
     """A control record for one worker; False when its ring stayed full for 20 ms."""
     capacity = lay[F_CAPACITY]
-    if not _room(mem, rings, w, -1, tails, sent, seen, walked, market_of, capacity, lay[F_CREDITS]):
+    if not _room(mem, rings, w, -1, tails, due, walked, market_of, capacity, lay[F_CREDITS]):
         _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
         wait_for_release(mem, rings[w], walked[w], SLICE_NS)
-        if not _room(mem, rings, w, -1, tails, sent, seen, walked, market_of, capacity, lay[F_CREDITS]):
+        if not _room(mem, rings, w, -1, tails, due, walked, market_of, capacity, lay[F_CREDITS]):
             return False
     place = record(mem, rings[w], tails[w])
     for j in range(8):

@@ -165,10 +165,10 @@ class Engine:
         log = folder / "host.log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pairsim.engine.host", str(theirs.sock.fileno()), str(os.getpid())],
+                [sys.executable, "-P", "-m", "pairsim.engine.host", str(theirs.sock.fileno()), str(os.getpid())],
                 pass_fds=[theirs.sock.fileno()], start_new_session=True, stdin=subprocess.DEVNULL, stdout=output,
                 stderr=output,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
             )  # fmt: skip
         theirs.close()
         self._log = log

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pairsim import clock
+from pairsim.channels.ring import record
 from pairsim.channels.waiting import Doorbell
 from pairsim.engine.arena import (
     H_FEED_TIME,
@@ -22,11 +23,9 @@ from pairsim.engine.arena import (
     H_QUARANTINED,
     H_SLICES,
     H_SUBMITTED,
-    HISTORY_WORDS,
-    SERIES_WORDS,
-    SR_CLOSED,
     Arena,
 )
+from pairsim.engine.candles import read_candles
 from pairsim.engine.dispatch import (
     F_BASE,
     F_BOARD,
@@ -35,6 +34,8 @@ from pairsim.engine.dispatch import (
     F_CAPACITY,
     F_CREDITS,
     F_HISTORY,
+    F_KEEP,
+    F_KEPT,
     F_LOCKSTEP,
     F_MARKETS,
     F_SERIES,
@@ -83,12 +84,8 @@ class FeedThread:
         markets, workers, sizes = self.arena.markets, self.arena.workers, self.arena.sizes
         lay = self.lay = np.zeros(FEED_WORDS, np.int64)
         lay[F_BOARD], lay[F_WORKING], lay[F_BROKER] = self.arena.board, self.arena.working, self.arena.broker_ring
-        lay[F_CAPACITY], lay[F_CREDITS], lay[F_HISTORY], lay[F_BASE] = (
-            sizes.candles,
-            sizes.credits,
-            sizes.history,
-            self.plan.base_ns,
-        )
+        lay[F_CAPACITY], lay[F_CREDITS], lay[F_BASE] = sizes.candles, sizes.credits, self.plan.base_ns
+        lay[F_HISTORY], lay[F_KEEP], lay[F_KEPT] = self.arena.history, sizes.history, len(self.arena.series_keys)
         lay[F_BROKER_FD], lay[F_MARKETS], lay[F_LOCKSTEP] = bell.write_fd, markets, int(self.lockstep)
         lay[F_SERIES] = self.arena.series_heads
         subscribed: list[set[int]] = [set() for _ in range(markets)]
@@ -107,14 +104,15 @@ class FeedThread:
         ]
         self.series_of = np.concatenate([[0], np.cumsum([len(s) for s in of_market])]).astype(np.int64)
         self.series_list = np.array([x for s in of_market for x in s], np.int64).reshape(-1, 2)
-        self.series_at = np.array(self.arena.series, np.int64)
         self.rings, self.stamps = np.array(self.arena.candle_rings, np.int64), np.array(self.arena.stamps, np.int64)
+        self.starts = np.array([record(self.mem, ring, 0) for ring in self.arena.candle_rings], np.int64)
         self.order_tails = np.array(self.arena.order_rings, np.int64) + 16
         self.sequences = np.zeros(markets, np.int64)
         self.tails, self.stamped, self.walked = (np.zeros(workers, np.int64) for _ in range(3))
-        self.sent, self.seen = (np.zeros((workers, markets), np.int64) for _ in range(2))
+        self.due = np.zeros((workers, markets), np.int64)
+        self.newest = np.zeros(markets, np.int64)
         self.market_of = np.full((workers, sizes.candles), -1, np.int64)
-        self.books = (self.tails, self.stamped, self.sent, self.seen, self.walked, self.market_of)
+        self.books = (self.newest, self.tails, self.stamped, self.due, self.walked, self.market_of)
 
     # -- other threads -----------------------------------------------------------------------------------------------
 
@@ -243,7 +241,7 @@ class FeedThread:
             first = dispatch(
                 self.mem, self.memf, self.lay, records, floats, first, last, kind, self.market_workers,
                 self.worker_list, self.series_of,
-                self.series_list, self.series_at, self.rings, self.stamps, self.sequences, *self.books,
+                self.series_list, self.rings, self.starts, self.stamps, self.sequences, *self.books,
             )  # fmt: skip
             if first < last:
                 self._check()
@@ -297,13 +295,6 @@ class FeedThread:
 
     def closed_history(self, trader: int) -> tuple[np.ndarray, ...]:
         """Closed candles of each of a trader's markets at its interval, float64[n, 5], as far as they are kept."""
-        row, keep = self.plan.rows[trader], self.arena.sizes.history
-        out = []
-        for k in range(int(row[T_MARKETS])):
-            i = self.arena.series_keys.index((int(row[T_MARKET + k]), int(row[T_INTERVAL])))
-            at = self.arena.series[i]
-            closed = int(self.mem[self.arena.series_heads + i * SERIES_WORDS + SR_CLOSED])
-            block = self.memf[at : at + keep * HISTORY_WORDS].reshape(keep, HISTORY_WORDS)
-            rows = np.arange(max(0, closed - keep), closed) % keep
-            out.append(block[rows, 1:].copy())
-        return tuple(out)
+        row = self.plan.rows[trader]
+        markets, interval = row[T_MARKET : T_MARKET + int(row[T_MARKETS])].tolist(), int(row[T_INTERVAL])
+        return tuple(read_candles(self.mem, self.arena, m, interval)[1] for m in markets)

@@ -52,7 +52,7 @@ def warm_host(feed: Feed) -> None:
     books = (
         one.copy(),
         one.copy(),
-        np.zeros((1, 1), np.int64),
+        one.copy(),
         np.zeros((1, 1), np.int64),
         one.copy(),
         np.zeros((1, 8), np.int64),
@@ -72,8 +72,8 @@ def warm_host(feed: Feed) -> None:
         none,
         np.zeros(2, np.int64),
         lists,
-        none,
         rings,
+        one.copy(),
         one.copy(),
         one.copy(),
         *books,

@@ -225,11 +225,11 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
     if count < 0:
         info[X_TRADER], info[X_N], info[X_CODE], info[X_FRESH], info[X_TIME] = t, n, count, b, time
         return FAILURE
-    mem[lay[L_CELL] + W_EVALUATED] += 1
     if count > 0 and not replay:
         if not _push(mem, lay, decision, index):
-            return BLOCKED
-        mem[lay[L_CELL] + W_DECISIONS] = tail(mem, lay[L_ORDERS])
+            return BLOCKED  # it will be asked again
+        mem[cell + W_DECISIONS] = tail(mem, lay[L_ORDERS])
+    mem[cell + W_EVALUATED] += 1
     return 0
 
 
