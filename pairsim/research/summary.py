@@ -304,6 +304,10 @@ def _ratio(a, b):
     return a / b if b == b and b != 0.0 else np.nan
 
 
+KERNELS: Final = (_tally, _walk_marks, _summary)
+"""What statistics run, to be shipped with the package."""
+
+
 # --- arrays by address ----------------------------------------------------------------------------------------------
 
 
