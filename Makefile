@@ -21,7 +21,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test notebooks lab bench bench-peers check format soak kill install lock clean
+.PHONY: help demo test notebooks chromium js lab bench bench-peers check format soak kill install lock clean
 
 help:
 	@echo 'make demo    environment, install, three traders on random candles for 30 s'
@@ -31,12 +31,13 @@ help:
 	@echo 'make bench-peers  the backtest beside vectorbt and backtesting.py, which go into .venv-peers'
 	@echo 'make check   ruff (lint, format) and mypy;  make format  puts the format right'
 	@echo 'make kill    long SIGKILL campaigns;        make soak    hours of running'
+	@echo 'make js      build the script of the notebook views (needs node and npm)'
 	@echo 'make lock    resolve requirements.lock anew;  make clean  remove environment and caches'
 
 demo: $(STAMP)
 	$(BIN)/pairsim demo --seconds 30 $(ARGS)
 
-test: $(STAMP)
+test: $(STAMP) chromium
 	$(PYTEST) $(ARGS)
 	@$(MAKE) --no-print-directory notebooks
 
@@ -44,6 +45,19 @@ test: $(STAMP)
 notebooks: $(STAMP)
 	@if ls notebooks/*.ipynb >/dev/null 2>&1; then \
 		$(PYTEST) --nbmake --nbmake-timeout=120 --timeout=300 -W default notebooks; fi
+
+# The tests of the views need a browser: Debian's, where apt is there and may be used.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
+		if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt='apt-get'; \
+		elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then apt='sudo -n apt-get'; fi; \
+		[ -n "$$apt" ] && { $$apt install -qq -y --no-install-recommends chromium >/dev/null || \
+			{ $$apt update -qq && $$apt install -qq -y --no-install-recommends chromium >/dev/null; }; } || \
+		echo 'chromium is missing and could not be installed with apt: tests in a browser are skipped, and fail in CI'; }
+
+# The script of the notebook's views, from js/ into pairsim/notebook/static. Needs node and npm; users need neither.
+js:
+	cd js && npm ci && npm run build
 
 lab: $(STAMP)
 	$(BIN)/python -m jupyterlab $(ARGS) $(wildcard notebooks)

@@ -1,0 +1,177 @@
+// Lines over time with a legend; up to eight names stand in the head, more in a list beside the chart.
+
+import { AXIS, Range, airy, extent, options, paths, picture, rowAt, uPlot } from "./chart.js";
+import { lineColor, lineDash } from "./colors.js";
+import { History } from "./history.js";
+import { csv, digitsFor, iso, number, time } from "./numbers.js";
+import { h } from "./shell.js";
+
+const IN_HEAD = 8;
+const LEGEND_MS = 240; // the eye reads no faster
+const HEIGHT = 240;
+
+class Store {
+  constructor() {
+    this.history = new History(4, 0);
+    this.series = [];
+    this.version = 0; // of the names: a painter builds anew when it changes
+  }
+
+  whole(header, { time: times, values }) {
+    if (header.series.join("\n") !== this.series.join("\n")) this.version++;
+    this.series = header.series;
+    this.base = header.base.map((x) => x ?? 0);
+    this.history = new History(header.capacity, header.series.length);
+    this.history.append(times, values, this.base);
+    this.history.total = header.total;
+  }
+
+  /** False when rows before these are missing. */
+  change(header, { time: times, values }) {
+    if (!times?.length) return true;
+    const { history } = this;
+    const hole = header.first > history.total;
+    if (hole) history.gap(times[0]);
+    if (hole) history.total = header.first;
+    history.append(times, values, this.base, Math.min(times.length, history.total - header.first));
+    return !hole;
+  }
+}
+
+class Painter {
+  constructor(shell, store, given) {
+    Object.assign(this, { shell, store, unit: given.unit, given });
+    this.range = new Range();
+    this.hidden = new Set();
+    this.builtFor = -1;
+    this.legendAt = 0;
+    shell.root.style.setProperty("--ps-height", `${HEIGHT}px`);
+  }
+
+  build() {
+    const { shell, store } = this;
+    this.dispose();
+    this.builtFor = store.version;
+    this.many = store.series.length > IN_HEAD;
+    this.plot = h("div", "ps-plot");
+    this.legend = h("div", this.many ? "ps-legend ps-list" : "ps-legend", { role: "list", "aria-label": "series" });
+    this.items = store.series.map((name, k) => this.item(name, k));
+    this.legend.append(...this.items.map((item) => item.el));
+    this.moment = h("span", "ps-moment");
+    shell.slot.replaceChildren(...(this.many ? [] : [this.legend]), this.moment);
+    shell.body.replaceChildren(this.plot, ...(this.many ? [this.legend] : []));
+    const colors = () => shell.colors;
+    const series = store.series.map((label, k) => ({
+      label, paths, points: { show: false }, width: this.many ? 1 : 1.5,
+      stroke: () => lineColor(colors(), k), dash: lineDash(k), show: !this.hidden.has(label),
+    }));
+    const onZoom = (zoom) => {
+      const { time: times, count } = store.history;
+      this.range.set(zoom, times[count - 1]);
+      shell.dirty();
+    };
+    const hooks = { setCursor: [() => this.readout()], setSeries: [(u, k) => this.focused(k)] };
+    this.u = new uPlot(options({ colors, series, height: HEIGHT, hooks, focus: this.many, onZoom }), [[], ...series.map(() => [])], this.plot);
+    this.resize();
+  }
+
+  item(name, k) {
+    const value = h("span", "ps-value");
+    const swatch = h("span", "ps-swatch");
+    const el = h("button", "ps-item", {
+      type: "button", role: "listitem", title: `${name}: click to hide or show, shift-click to show it alone`,
+      "aria-pressed": "true", onclick: (event) => this.toggle(k, event.shiftKey),
+    }, swatch, h("span", "ps-name", { textContent: name }), value);
+    el.onmouseenter = () => this.many && this.u.setSeries(k + 1, { focus: true });
+    el.onmouseleave = () => this.many && this.u.setSeries(null, { focus: true });
+    return { el, value, swatch };
+  }
+
+  toggle(k, alone) {
+    const { series } = this.store;
+    const only = alone && this.hidden.size !== series.length - 1;
+    if (alone) this.hidden = new Set(only ? series.filter((_, j) => j !== k) : []);
+    else if (!this.hidden.delete(series[k])) this.hidden.add(series[k]);
+    series.forEach((name, j) => {
+      this.items[j].el.setAttribute("aria-pressed", String(!this.hidden.has(name)));
+      if (this.u.series[j + 1].show === this.hidden.has(name)) this.u.setSeries(j + 1, { show: !this.hidden.has(name) });
+    });
+    this.shell.dirty();
+  }
+
+  focused(k) {
+    if (!this.many) return;
+    if (this.marked) this.marked.classList.remove("ps-focus");
+    this.marked = this.items[k - 1]?.el;
+    this.marked?.classList.add("ps-focus");
+    this.focus = this.marked ? k - 1 : null;
+    this.readout();
+  }
+
+  resize() {
+    if (!this.u) return;
+    const width = this.plot.clientWidth;
+    if (width > AXIS && width !== this.u.width) this.u.setSize({ width, height: HEIGHT });
+  }
+
+  draw() {
+    const { store } = this;
+    if (this.builtFor !== store.version) this.build();
+    const { history } = store;
+    const n = history.count;
+    const times = history.time.subarray(0, n);
+    const columns = history.columns.map((column) => column.subarray(0, n));
+    const [from, to] = this.range.get(times[0], times[n - 1]);
+    const shown = columns.filter((_, k) => !this.hidden.has(store.series[k]));
+    const y = airy(extent(shown, Math.max(0, rowAt(times, n, from) - 1), Math.min(n, rowAt(times, n, to) + 1)));
+    this.digits = this.given.digits ?? Math.max(2, digitsFor(y[1] - y[0]));
+    this.u.batch(() => {
+      this.u.setData([times, ...columns], false);
+      this.u.setScale("x", { min: from, max: to });
+      this.u.setScale("y", { min: y[0], max: y[1] });
+    });
+    this.shell.body.toggleAttribute("data-empty", n === 0);
+    if (performance.now() > this.legendAt) this.readout();
+  }
+
+  /** Values under the pointer, or the last ones. */
+  readout() {
+    if (!this.u) return;
+    this.legendAt = performance.now() + LEGEND_MS;
+    const { history } = this.store;
+    const pointed = this.u.cursor.left >= 0 ? this.u.cursor.idx : null;
+    const row = pointed ?? history.count - 1;
+    this.items.forEach(({ value, swatch }, k) => {
+      const text = row < 0 ? "–" : number(history.columns[k][row], this.digits) + (this.unit && !this.many ? ` ${this.unit}` : "");
+      if (value.textContent !== text) value.textContent = text;
+      const color = lineColor(this.shell.colors, k);
+      if (swatch.style.color !== color) swatch.style.color = color;
+      const dashed = lineDash(k).length ? "dashed" : "solid";
+      if (swatch.style.borderTopStyle !== dashed) swatch.style.borderTopStyle = dashed;
+    });
+    const focus = this.focus != null ? `${this.store.series[this.focus]} ${number(history.columns[this.focus][row], this.digits)}  ` : "";
+    this.moment.textContent = pointed == null && !focus ? "" : `${focus}${time(history.time[row], { date: true, fraction: true })} UTC`;
+  }
+
+  themed() {
+    this.legendAt = 0;
+  }
+
+  dispose() {
+    this.u?.destroy();
+    this.u = null;
+  }
+
+  picture() {
+    return picture(this.shell.root, [this.u], this.shell.title.textContent, this.shell.colors);
+  }
+
+  csv() {
+    const { history, series } = this.store;
+    const rows = [["timestamp", ...series]];
+    for (let i = 0; i < history.count; i++) rows.push([iso(history.time[i]), ...history.columns.map((c) => c[i])]);
+    return csv(rows);
+  }
+}
+
+export const Lines = { Store, Painter };

@@ -1,0 +1,87 @@
+// What all views of a page share: one beat for drawing, one for acknowledgements and age, one eye on the theme.
+// Each view's code is a module of its own (anywidget loads it from a blob), so what is shared hangs on the window.
+
+const FRAME_MS = 1000 / 30 - 4; // at most thirty pictures a second; an animation frame more or less
+const BUDGET_MS = 8; // of an animation frame for drawing: what is left over is drawn in the next one
+const SHARE = 3; // a slow picture rests three times as long as it took
+const BEAT_MS = 500;
+const HAVE_MS = 2000;
+
+class Page {
+  constructor() {
+    this.views = new Set();
+    this.queue = new Set();
+    this.had = new Map(); // kernel -> { model, have: {id: sequence}, at }
+    this.beat = 0;
+    this.frame = 0;
+    this.themes = () => {
+      for (const wait of [0, 300]) setTimeout(() => this.views.forEach((view) => view.themed()), wait);
+    };
+    this.seen = () => this.views.forEach((view) => view.dirty());
+  }
+
+  add(view) {
+    this.views.add(view);
+    if (this.views.size > 1) return;
+    this.observer = new MutationObserver(this.themes);
+    const attributes = ["class", "data-jp-theme-name", "data-jp-theme-light", "data-vscode-theme-kind"];
+    for (const each of [document.documentElement, document.body]) this.observer.observe(each, { attributes: true, attributeFilter: attributes });
+    this.scheme = matchMedia("(prefers-color-scheme: dark)");
+    this.scheme.addEventListener("change", this.themes);
+    document.addEventListener("visibilitychange", this.seen);
+    this.beat = setInterval(() => this.views.forEach((view) => view.aged()), BEAT_MS);
+  }
+
+  remove(view) {
+    this.views.delete(view);
+    this.queue.delete(view);
+    if (this.views.size) return;
+    this.observer.disconnect();
+    this.scheme.removeEventListener("change", this.themes);
+    document.removeEventListener("visibilitychange", this.seen);
+    clearInterval(this.beat);
+  }
+
+  /** Let a view draw in one of the next animation frames, unless nobody can see it. */
+  draw(view) {
+    if (document.hidden) return;
+    this.queue.add(view);
+    this.frame ||= requestAnimationFrame((now) => this.drawSome(now));
+  }
+
+  drawSome(now) {
+    this.frame = 0;
+    const end = performance.now() + BUDGET_MS;
+    for (const view of [...this.queue]) {
+      if (now < view.notBefore) continue;
+      this.queue.delete(view);
+      const begun = performance.now();
+      view.drawNow();
+      const took = performance.now() - begun;
+      view.notBefore = now + Math.max(FRAME_MS, SHARE * took);
+      if (performance.now() > end) break;
+    }
+    if (this.queue.size && !document.hidden) this.frame = requestAnimationFrame((at) => this.drawSome(at));
+  }
+
+  /** Tell the kernel what a stream has: at once when it begins, else for all streams together every two seconds. */
+  have(kernel, model, id, sequence, atOnce) {
+    let known = this.had.get(kernel);
+    if (!known) this.had.set(kernel, (known = { have: {}, timer: 0 }));
+    known.model = model;
+    known.have[id] = sequence;
+    const wait = atOnce ? 0 : HAVE_MS;
+    if (known.timer && !atOnce) return;
+    clearTimeout(known.timer);
+    known.timer = setTimeout(() => {
+      this.had.delete(kernel);
+      try {
+        known.model.send({ have: known.have });
+      } catch (error) {
+        console.debug("pairsim: the kernel cannot be told", error);
+      }
+    }, wait);
+  }
+}
+
+export const page = (globalThis[Symbol.for(`pairsim.views.${SOURCES}`)] ??= new Page());

@@ -1,0 +1,83 @@
+"""Lines in a page: a snapshot, deltas, a gap and its mending, names, the legend."""
+
+import numpy as np
+from notebook.views.blank_page import BlankPage
+
+from pairsim.notebook.views import LineView
+
+START = 1_763_900_000_000_000_000
+
+
+def _times(first: int, count: int) -> np.ndarray:
+    return START + np.arange(first, first + count) * 100_000_000
+
+
+def _held(shown: object) -> list[float]:
+    """The page's own copy of the first line, read through what it would save as CSV."""
+    text = shown.root().evaluate(  # type: ignore[attr-defined]
+        """(el) => new Promise((resolve) => {
+            const make = URL.createObjectURL;
+            URL.createObjectURL = (blob) => { blob.text().then(resolve); return make(blob); };
+            el.addEventListener("click", (event) => event.preventDefault(), { once: true });
+            [...el.querySelectorAll(".ps-button")].find((b) => b.textContent === "CSV").click();
+            URL.createObjectURL = make;
+        })"""
+    )
+    return [float(line.split(",")[1] or "nan") for line in text.splitlines()[1:]]
+
+
+def test_a_page_shows_what_was_there_before_it(blank: BlankPage) -> None:
+    view = LineView(["total", "BTC"], title="Equity", unit="USDT")
+    view.reset(_times(0, 3), [[1.0, 2.0], [2.0, 3.0], [1_000.25, 4.5]])
+    shown = blank.show(view)
+    shown.settle()
+    assert _held(shown) == [1.0, 2.0, 1_000.25]
+    assert "1,000.25 USDT" in shown.root().locator(".ps-legend").inner_text()
+    assert not blank.errors
+
+
+def test_two_hundred_deltas_arrive_and_are_drawn(blank: BlankPage) -> None:
+    view = LineView(["total"], title="Equity", window=500)
+    shown = blank.show(view)
+    for i in range(200):
+        view.append(_times(i, 1), [100_000 + i / 100])
+        shown.send()
+    shown.settle()
+    assert np.allclose(_held(shown), 100_000 + np.arange(200) / 100, atol=1e-5)
+    assert int(shown.root().get_attribute("data-drawn")) <= 200
+    assert not blank.errors
+
+
+def test_both_ends_thin_a_full_window_alike(blank: BlankPage) -> None:
+    random = np.random.default_rng(1)
+    view = LineView(["total"], title="Equity", window=64)
+    shown = blank.show(view)
+    first = 0
+    for count in random.integers(1, 9, 60):
+        view.append(_times(first, int(count)), random.normal(size=int(count)))
+        first += int(count)
+        shown.send()
+    shown.settle()
+    assert np.allclose(_held(shown), view.frame()["total"].to_numpy(), atol=1e-6)
+    assert view.frame()["timestamp"][0].timestamp() == START / 1e9
+
+
+def test_after_a_lost_message_the_view_goes_on_and_asks_for_the_whole(blank: BlankPage) -> None:
+    view = LineView(["total"], title="Equity")
+    view.reset(_times(0, 2), [1.0, 2.0])
+    shown = blank.show(view)
+    shown.answers()
+    shown.lost = True
+    view.append(_times(2, 1), [3.0])
+    shown.send()
+    shown.lost = False
+    view.append(_times(3, 1), [4.0])
+    shown.send()
+    shown.settle()
+    held = _held(shown)
+    assert held[:2] == [1.0, 2.0] and np.isnan(held[2]) and held[3] == 4.0
+    (asked,) = [said for said in shown.answers() if said.get("need")]
+    view._handle_custom_msg(asked, [])
+    shown.deliver()
+    shown.settle()
+    assert _held(shown) == [1.0, 2.0, 3.0, 4.0]
