@@ -12,7 +12,7 @@ import ipywidgets as widgets
 from pairsim.strategies.declaration import Field
 from pairsim.strategies.strategy import Strategy, fields_of
 
-__all__ = ["Controls"]
+__all__ = ["Controls", "control", "slider_step"]
 
 _STEPS: Final = 200  # a slider has at least so many places, on a grid of 1, 2 or 5 times a power of ten
 _STYLE: Final = {"description_width": "84px"}
@@ -30,10 +30,10 @@ class Controls:
     def __init__(self, strategy: Strategy, changed: Callable[[], None]) -> None:
         self._first = {name: getattr(strategy, name) for name, field in fields_of(strategy).items() if field.is_param}
         fields = fields_of(strategy)
-        self.by_name: dict[str, Any] = {name: _control(fields[name], value) for name, value in self._first.items()}
+        self.by_name: dict[str, Any] = {name: control(fields[name], value) for name, value in self._first.items()}
         self._changed, self._silent = changed, False
-        for control in self.by_name.values():
-            control.observe(self._observed, names="value")
+        for each in self.by_name.values():
+            each.observe(self._observed, names="value")
         reset = widgets.Button(description="Reset", tooltip="back to the values at the start", disabled=not self._first)
         reset.layout.width = "auto"
         reset.on_click(lambda _: self.reset())
@@ -41,7 +41,7 @@ class Controls:
 
     def values(self) -> dict[str, Any]:
         """The present values by name."""
-        return {name: control.value for name, control in self.by_name.items()}
+        return {name: each.value for name, each in self.by_name.items()}
 
     def reset(self) -> None:
         """Back to the first values, as one change."""
@@ -58,7 +58,8 @@ class Controls:
             self._changed()
 
 
-def _control(field: Field[Any], value: Any) -> Any:
+def control(field: Field[Any], value: Any) -> Any:
+    """What one parameter is changed with, standing at a value."""
     layout = widgets.Layout(width="auto")
     shared = {"value": value, "description": field.name, "style": _STYLE, "layout": layout, "tooltip": repr(field)}
     if field.kind is bool:
