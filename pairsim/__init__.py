@@ -29,6 +29,7 @@ _HOME = {
     ),
     "pairsim.market": ("Candle", "Instrument", "load", "quality"),
     "pairsim.market.synthetic": ("synthetic",),
+    "pairsim.notebook.dashboard": ("dashboard",),
     "pairsim.notebook.explore": ("explore",),
     "pairsim.orders.limits": ("RiskLimits",),
     "pairsim.research": ("Result", "Statistics", "Sweep", "WalkForward", "backtest", "sweep"),
@@ -69,7 +70,14 @@ def _offer_methods() -> None:
     def backtest(*arguments: Any) -> Any:
         return import_module("pairsim.research").backtest_engine(*arguments)
 
-    import_module("pairsim.engine.doors").offer("backtest", backtest)
+    def notebook(module: str, name: str) -> Any:
+        return lambda *arguments: getattr(import_module(f"pairsim.notebook.{module}"), name)(*arguments)
+
+    offer = import_module("pairsim.engine.doors").offer
+    offer("backtest", backtest)
+    offer("dashboard", notebook("dashboard", "open_dashboard"))
+    offer("view", notebook("dashboard", "views_of"))
+    offer("report", notebook("run_report", "write_report"))
 
 
 def __getattr__(name: str) -> Any:

@@ -9,20 +9,22 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 STYLE = """<style>
-.pairsim{font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit)}
-.pairsim>header{margin:0 0 4px}.pairsim>header b{font-size:14px}
-.pairsim small,.pairsim .muted{color:var(--jp-ui-font-color2,#777)}
-.pairsim dl{display:flex;flex-wrap:wrap;gap:2px 22px;margin:2px 0 6px}.pairsim dl div{display:flex;gap:6px}
-.pairsim dt{color:var(--jp-ui-font-color2,#777);font-weight:400}.pairsim dd{margin:0;font-variant-numeric:tabular-nums}
-.pairsim table{border-collapse:collapse;margin:4px 0;font-size:12px}
-.pairsim th{font-weight:600;border-bottom:1px solid var(--jp-border-color1,#bbb)}
-.pairsim td,.pairsim th{padding:2px 12px 2px 4px;text-align:right;vertical-align:top;font-variant-numeric:tabular-nums}
-.pairsim td.text,.pairsim th.text{text-align:left}
-.pairsim tbody tr:nth-child(even){background:var(--jp-layout-color2,#8881)}
-.pairsim .good{color:var(--jp-success-color0,#0a7d4b)}.pairsim .bad{color:var(--jp-error-color0,#c62828)}
-.pairsim .warning{color:var(--jp-warn-color0,#b45309)}
-.pairsim pre{margin:4px 0;padding:6px 8px;background:var(--jp-layout-color2,#8881);overflow:auto;font-size:12px}
-.pairsim summary{cursor:pointer}
+.pairsim-card{font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit)}
+.pairsim-card>header{margin:0 0 4px}.pairsim-card>header b{font-size:14px}
+.pairsim-card small,.pairsim-card .muted{color:var(--jp-ui-font-color2,#777)}
+.pairsim-card .facts{display:flex;flex-wrap:wrap;gap:2px 22px;margin:2px 0 6px}
+.pairsim-card .facts b{font-weight:400;color:var(--jp-ui-font-color2,#777);margin-right:6px}
+.pairsim-card .facts span{font-variant-numeric:tabular-nums}
+.pairsim-card table{border-collapse:collapse;margin:4px 0;font-size:12px}
+.pairsim-card th{font-weight:600;border-bottom:1px solid var(--jp-border-color1,#bbb)}
+.pairsim-card td,.pairsim-card th{padding:2px 12px 2px 4px;text-align:right;vertical-align:top}
+.pairsim-card td{font-variant-numeric:tabular-nums}
+.pairsim-card td.text,.pairsim-card th.text{text-align:left}
+.pairsim-card tbody tr:nth-child(even){background:var(--jp-layout-color2,#8881)}
+.pairsim-card .good{color:var(--jp-success-color0,#0a7d4b)}.pairsim-card .bad{color:var(--jp-error-color0,#c62828)}
+.pairsim-card .warning{color:var(--jp-warn-color0,#b45309)}
+.pairsim-card pre{margin:4px 0;padding:6px 8px;background:var(--jp-layout-color2,#8881);overflow:auto;font-size:12px}
+.pairsim-card summary{cursor:pointer}
 </style>"""
 
 TONES = {
@@ -38,12 +40,13 @@ class Html(str):
 def card(title: str, *parts: str, about: str = "") -> str:
     """A titled block; ``parts`` are what the functions below return."""
     said = f" <small>{escape(about)}</small>" if about else ""
-    return f"{STYLE}<div class='pairsim'><header><b>{escape(title)}</b>{said}</header>{''.join(parts)}</div>"
+    return f"{STYLE}<div class='pairsim-card'><header><b>{escape(title)}</b>{said}</header>{''.join(parts)}</div>"
 
 
 def facts(*pairs: tuple[str, object]) -> Html:
     """Names and values side by side."""
-    return Html("<dl>" + "".join(f"<div><dt>{escape(n)}</dt><dd>{_cell(v)}</dd></div>" for n, v in pairs) + "</dl>")
+    told = "".join(f"<div><b>{escape(name)}</b><span>{_cell(value)}</span></div>" for name, value in pairs)
+    return Html(f"<div class='facts'>{told}</div>")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, most: int = 50, of: str = "rows") -> Html:

@@ -134,6 +134,7 @@ class Engine:
         self._run: int | None = None  # of the journal: a store may hold earlier runs as well
         self._journal_reader: Reader | None = None
         self._last: dict[str, Any] | None = None
+        self._views: Any = None  # of the notebook, once asked for
         self._answers: dict[int, Any] = {}
         self._number = 0
         self._silent = False  # the listener has heard the last of the host
@@ -355,6 +356,28 @@ class Engine:
         pairsim.Result
         """
         return behind("backtest")(self, bars)
+
+    # -- the notebook ------------------------------------------------------------------------------------------------
+
+    def dashboard(self, market: str | None = None) -> Any:
+        """Everything live in a cell: equity, PnL, candles with fills, orders, positions, traders, channels, controls.
+
+        Any number of dashboards may be open, and closing them never touches trading. Started or not, ended or not.
+
+        Parameters
+        ----------
+        market : whose candles are shown first; it can be chosen there.
+        """
+        return behind("dashboard")(self, market)
+
+    @property
+    def view(self) -> Any:
+        """The parts of the dashboard one by one: ``engine.view.equity()``, ``.candles("BTC/USDT")``, ``.orders()`` …"""
+        return behind("view")(self)
+
+    def report(self, path: "str | os.PathLike[str]") -> None:
+        """Write the run so far into one HTML file that needs no network: charts, positions, orders, traders."""
+        behind("report")(self, path)
 
     # -- commands ----------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The handle of one trader of a running engine: tune, swap, pause, resume, health."""
 
+import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,16 @@ _STATES = ("active", "paused", "failed")
 
 
 class TraderHandle:
-    """One trader of an engine, ``engine[name]``."""
+    """One trader of an engine, ``engine[name]``.
+
+    Attributes
+    ----------
+    tune : ``tune(low=25)`` sets parameters from the next candle on; see `Tuning`.
+    """
 
     def __init__(self, engine: "Engine", index: int) -> None:
         self._engine, self._index = engine, index
+        self.tune = Tuning(self)  # no property: completion looks into none
 
     @property
     def name(self) -> str:
@@ -58,18 +65,6 @@ class TraderHandle:
     def compiled(self) -> bool:
         """Whether the strategy runs as machine code; the strategy's repr says why not."""
         return self._engine._codes[self._index].compiled
-
-    def tune(self, **params: float) -> None:
-        """Set parameters from the next candle on; those that indicators depend on are warmed up again from history.
-
-        Raises
-        ------
-        StrategyError : an unknown parameter, or a value outside its limits; nothing has changed then.
-        """
-        if not params:
-            raise InputError(f"tune() was given nothing; give parameters of {self.strategy!r}")
-        code = prepare(retuned(self.strategy, **params))
-        self._changed(self._engine._ask("tune", self._index, code, params), code)
 
     def swap(self, strategy: Strategy) -> None:
         """Trade by another strategy from the next candle on; the position and states of the same name are kept."""
@@ -131,3 +126,31 @@ class TraderHandle:
 
     def _repr_html_(self) -> str:
         return display.trader_html(self)
+
+
+class Tuning:
+    """Sets parameters of a running strategy from the next candle on: ``engine[name].tune(low=25)``.
+
+    Those that indicators depend on are warmed up again from history.
+
+    Raises
+    ------
+    StrategyError : an unknown parameter, or a value outside its limits; nothing has changed then.
+    """
+
+    def __init__(self, handle: TraderHandle) -> None:
+        self._handle = handle
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(type(self._handle.strategy))  # so that its parameters complete
+
+    def __call__(self, **params: float) -> None:
+        handle = self._handle
+        if not params:
+            raise InputError(f"tune() was given nothing; give parameters of {handle.strategy!r}")
+        code = prepare(retuned(handle.strategy, **params))
+        handle._changed(handle._engine._ask("tune", handle._index, code, params), code)
+
+    def __repr__(self) -> str:
+        return f"tune{self.__signature__}"

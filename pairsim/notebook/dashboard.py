@@ -1,0 +1,168 @@
+"""A live dashboard of an engine, and its panels one by one.
+
+Rule: any number of them may look at one engine, opened and closed at any time, without it noticing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from pairsim.engine.cells import when_rerun
+from pairsim.errors import InputError
+from pairsim.notebook import panels
+from pairsim.notebook.candles_panel import CandlesPanel
+from pairsim.notebook.controls import ControlsPanel
+from pairsim.notebook.orders_panel import OrdersPanel
+from pairsim.notebook.source import Panel, Source
+
+if TYPE_CHECKING:
+    from pairsim.engine.engine import Engine
+    from pairsim.market.interval import Interval
+
+
+class Views:
+    """Panels of an engine one by one, ``engine.view``: each streams by itself; ``close()`` ends it."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self.source = Source(engine)
+
+    def summary(self) -> Any:
+        """State, equity, PnL, cash, rates and counts."""
+        return self._shown(panels.SummaryPanel(self.source))
+
+    def equity(self) -> Any:
+        """Equity of the account over feed time."""
+        return self._shown(panels.EquityPanel(self.source))
+
+    def pnl(self) -> Any:
+        """PnL in total and of each trader, after fees."""
+        return self._shown(panels.PnlPanel(self.source))
+
+    def candles(self, market: str | None = None, every: "Interval | None" = None) -> Any:
+        """Candles of a market with fills and the indicators of its traders; the first market unless given."""
+        return self._shown(CandlesPanel(self.source, market, every))
+
+    def positions(self) -> Any:
+        """What each trader holds."""
+        return self._shown(panels.PositionsPanel(self.source))
+
+    def orders(self) -> Any:
+        """The last orders; a row that is opened tells its story."""
+        return self._shown(OrdersPanel(self.source))
+
+    def channels(self) -> Any:
+        """How full the channels between the processes are."""
+        return self._shown(panels.ChannelsPanel(self.source))
+
+    def latency(self) -> Any:
+        """How long orders take."""
+        return self._shown(panels.LatencyPanel(self.source))
+
+    def health(self) -> Any:
+        """How each trader is, with the traceback of one that failed."""
+        return self._shown(panels.HealthPanel(self.source))
+
+    def controls(self) -> Any:
+        """Buttons and sliders."""
+        return self._shown(ControlsPanel(self.source))
+
+    def _shown(self, panel: Any) -> Any:
+        self.source.add(panel)
+        when_rerun(lambda: self._close(panel))
+        return panel.widget
+
+    def _close(self, panel: Any) -> None:
+        self.source.remove(panel)
+        close_all(panel.widget)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.startswith("_")]
+
+
+class Dashboard(ipywidgets.VBox):
+    """Everything of one engine in a cell, live. Made by ``engine.dashboard()``.
+
+    Closing it, or the page, never touches trading; asking for it again shows it whole.
+    """
+
+    def __init__(self, source: Source, market: str | None = None) -> None:
+        self._source = source
+        self.panels: dict[str, Any] = {
+            "summary": panels.SummaryPanel(source),
+            "equity": panels.EquityPanel(source),
+            "pnl": panels.PnlPanel(source),
+            "candles": CandlesPanel(source, market),
+            "orders": OrdersPanel(source),
+            "positions": panels.PositionsPanel(source),
+            "health": panels.HealthPanel(source),
+            "channels": panels.ChannelsPanel(source),
+            "latency": panels.LatencyPanel(source),
+            "controls": ControlsPanel(source),
+        }
+        w = {name: panel.widget for name, panel in self.panels.items()}
+        columns = "repeat(auto-fit, minmax(min(420px, 100%), 1fr))"  # side by side where there is room
+        charts = ipywidgets.GridBox(
+            [w["equity"], w["pnl"]],
+            layout=ipywidgets.Layout(grid_template_columns=columns, width="100%", grid_gap="8px"),
+        )
+        self.tabs = ipywidgets.Tab(
+            [w["orders"], w["positions"], w["health"], ipywidgets.VBox([w["channels"], w["latency"]])],
+            titles=["Orders", "Positions", "Traders", "Inside"],
+        )
+        layout = ipywidgets.Layout(grid_gap="8px")
+        super().__init__([w["summary"], w["controls"], charts, w["candles"], self.tabs], layout=layout)
+        self.add_class("pairsim-dashboard")
+        for panel in self.panels.values():
+            source.add(panel)
+
+    def close(self) -> None:
+        """Take it away; the run goes on."""
+        for panel in self.panels.values():
+            self._source.remove(panel)
+        close_all(*self.children)
+        super().close()
+
+
+def open_dashboard(engine: "Engine", market: str | None = None) -> Dashboard:
+    """See ``Engine.dashboard``."""
+    made = Dashboard(source_of(engine), market)
+    when_rerun(made.close)
+    return made
+
+
+def source_of(engine: "Engine") -> Source:
+    """The one source of an engine."""
+    return views_of(engine).source
+
+
+def views_of(engine: "Engine") -> Views:
+    """See ``Engine.view``."""
+    if engine._views is None:
+        engine._views = Views(engine)
+    views: Views = engine._views
+    return views
+
+
+def dashboard(run: "Engine", market: str | None = None) -> Dashboard:
+    """A live dashboard of a run, started or not, running or ended.
+
+    Parameters
+    ----------
+    run : an `Engine`.
+    market : whose candles are shown first; the first one of the engine unless given.
+    """
+    from pairsim.engine.engine import Engine
+
+    if not isinstance(run, Engine):
+        raise InputError(f"dashboard({type(run).__name__}): give it an Engine; a Result shows itself by result.plot()")
+    return open_dashboard(run, market)
+
+
+def close_all(*widgets: Any) -> None:
+    """Close widgets and what they hold, here and in every page."""
+    for widget in widgets:
+        close_all(*getattr(widget, "children", ()))
+        widget.close()
+
+
+__all__ = ["Dashboard", "Panel", "Views", "dashboard", "open_dashboard", "views_of"]

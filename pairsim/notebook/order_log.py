@@ -1,0 +1,172 @@
+"""The orders of a run as rows of a table, kept up to date from what is new in the journal; and its fills by market.
+
+Rule: bounded. Old orders that are final leave when there are too many; the journal keeps them all.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pairsim.orders.order import TERMINAL, OrderType, Status
+
+if TYPE_CHECKING:
+    from pairsim.engine.plan import Plan
+    from pairsim.store.reader import Reader
+
+MOST_ORDERS: Final = 5_000
+MOST_FILLS: Final = 1_000  # a market: more markers than a chart of candles can show
+_DOUBTS: Final = (Status.PENDING_CANCEL, Status.UNKNOWN)
+
+
+@dataclass(slots=True)
+class OrderRow:
+    """An order. Quantities and prices as floats, NaN absent; ``price`` is its limit, ``average`` that of its fills."""
+
+    order_id: int
+    client_order_id: str
+    time: int
+    market: str
+    trader: str
+    side: str
+    kind: str
+    quantity: float
+    price: float
+    stop: float
+    units: int
+    scale: float
+    told: Status = Status.INITIALIZED
+    filled_units: int = 0
+    paid: float = 0.0
+    reason: str = ""
+
+    @property
+    def filled(self) -> float:
+        """How much of it has been filled."""
+        return self.filled_units / self.scale
+
+    @property
+    def average(self) -> float:
+        """Mean price of its fills, NaN before the first."""
+        return self.paid / self.filled_units if self.filled_units else float("nan")
+
+    @property
+    def status(self) -> Status:
+        """The rule of ``Reader.orders``: full is FILLED, an end or a doubt that was told stands, else fills say it."""
+        if 0 < self.filled_units >= self.units:
+            return Status.FILLED
+        if self.told in TERMINAL or self.told in _DOUBTS:
+            return self.told
+        return Status.PARTIALLY_FILLED if self.filled_units else self.told
+
+
+@dataclass(frozen=True, slots=True)
+class FillRow:
+    """A fill. ``time`` is feed time in ns; ``number`` counts the fills of the store."""
+
+    number: int
+    time: int
+    market: str
+    trader: str
+    side: int
+    quantity: float
+    price: float
+    fee: float
+
+
+@dataclass
+class OrderLog:
+    """Orders by id, oldest first, and the last fills of each market."""
+
+    plan: "Plan"
+    orders: dict[int, OrderRow] = field(default_factory=dict)
+    fills: dict[str, deque[FillRow]] = field(default_factory=dict)
+    changes: int = 0  # counts rows that were added or changed
+    _positions: dict[str, int] | None = None  # in the journal's tables
+    _changed_at: dict[int, int] = field(default_factory=dict)
+
+    def read(self, reader: "Reader") -> None:
+        """Take what is new: at first the last orders of the run with their stories, then row by row."""
+        if self._positions is None:
+            told, self._positions = reader.last_orders(MOST_ORDERS)
+        else:
+            told = {}
+            for table in ("events", "fills", "orders"):  # what refers to an order before the orders themselves
+                told[table], self._positions[table] = reader.since(table, self._positions[table])
+        self._take_orders(told["orders"])
+        self._take_events(told["events"])
+        self._take_fills(told["fills"])
+        self._forget()
+
+    def changed_since(self, change: int) -> list[OrderRow]:
+        """Rows that were added or changed after the ``change``-th change, oldest first."""
+        if change <= 0:
+            return list(self.orders.values())
+        return [self.orders[key] for key, at in self._changed_at.items() if at > change]
+
+    def _take_orders(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        from pairsim.store.schema import TABLES
+
+        names = TABLES["orders"].stored
+        for values in rows:
+            row = _order_row(dict(zip(names, values, strict=True)), self.plan)
+            self.orders[row.order_id] = row
+            self._touch(row.order_id)
+
+    def _take_events(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for _, _, order_id, _, _, status, reason, _, _ in rows:
+            row = self.orders.get(order_id)
+            if row is not None:
+                row.told = Status(status)
+                row.reason = reason or row.reason
+                self._touch(order_id)
+
+    def _take_fills(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for number, _, _, order_id, time, _, trader, market, side, quantity, price, _, fee, _, _ in rows:
+            instrument = self.plan.instruments[market]
+            symbol = instrument.symbol
+            if symbol not in self.fills:
+                self.fills[symbol] = deque(maxlen=MOST_FILLS)
+            self.fills[symbol].append(
+                FillRow(
+                    number, time, symbol, self.plan.traders[trader].name, side,
+                    quantity / 10.0**instrument.base_scale, price, fee / 10.0**instrument.quote_scale,
+                )
+            )  # fmt: skip
+            row = self.orders.get(order_id)
+            if row is not None:
+                row.filled_units += quantity
+                row.paid += quantity * price
+                self._touch(order_id)
+
+    def _touch(self, order_id: int) -> None:
+        self.changes += 1
+        self._changed_at.pop(order_id, None)  # so that the dictionary stays in the order of changes
+        self._changed_at[order_id] = self.changes
+
+    def _forget(self) -> None:
+        if len(self.orders) <= MOST_ORDERS + MOST_ORDERS // 10:
+            return
+        final = [key for key, row in self.orders.items() if row.status in TERMINAL]
+        for key in final[: len(self.orders) - MOST_ORDERS]:
+            del self.orders[key], self._changed_at[key]
+
+
+def _order_row(stored: Mapping[str, Any], plan: "Plan") -> OrderRow:
+    instrument = plan.instruments[stored["market"]]
+    scale = 10.0**instrument.base_scale
+    nan = float("nan")
+    return OrderRow(
+        order_id=stored["order_id"],
+        client_order_id=stored["client_order_id"],
+        time=stored["timestamp"],
+        market=instrument.symbol,
+        trader=plan.traders[stored["trader"]].name,
+        side="BUY" if stored["side"] > 0 else "SELL",
+        kind=OrderType(stored["type"]).name,
+        quantity=stored["quantity"] / scale,
+        price=nan if stored["limit_price"] is None else stored["limit_price"],
+        stop=nan if stored["stop_price"] is None else stored["stop_price"],
+        units=stored["quantity"],
+        scale=scale,
+    )

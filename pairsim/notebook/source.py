@@ -1,0 +1,254 @@
+"""What feeds the views of one engine: a thread that looks at the run ten times a second and shows panels what it saw.
+
+Rule: it observes. It reads shared memory and, read-only, the journal; it never raises into anyone: what goes wrong in
+a panel is said in that panel. It needs nothing of the kernel's loop, and takes at most a thirtieth of a core.
+"""
+
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from pairsim import clock
+from pairsim.engine.metrics import Metrics
+from pairsim.engine.status import RunState
+from pairsim.errors import PairsimError
+from pairsim.notebook.history import FloatArray, History, TimeArray, profit_over_fills
+from pairsim.notebook.look import Look, Looker
+from pairsim.notebook.order_log import OrderLog
+
+if TYPE_CHECKING:
+    from pairsim.engine.engine import Engine
+    from pairsim.store.reader import Reader
+
+log = logging.getLogger("pairsim.notebook")
+
+PERIOD: Final = 0.1  # seconds
+SHARE: Final = 33  # of this many nanoseconds one is used; what costs more is looked at less often
+LONGEST: Final = 2.0
+JOURNAL_NS: Final = 1_000_000_000  # the journal is read when counters have moved, and at least so often
+TOLD_NS: Final = 2_000_000_000  # latencies are a question to the host
+PAST_FILLS: Final = 200_000  # of more, PnL by trader is not made up for the time before the first view
+
+
+class Panel(Protocol):
+    """A part of a dashboard. Its methods are called by one thread at a time."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether its widget has been closed."""
+
+    def refresh(self, look: Look) -> None:
+        """Show what was seen."""
+
+    def final(self) -> None:
+        """Nothing more will come: stay as the last picture."""
+
+    def fault(self, text: str) -> None:
+        """Say what went wrong; empty: nothing any more."""
+
+
+class Source:
+    """The one of an engine, shared by all its dashboards and single panels; its thread lives while there are any.
+
+    Attributes
+    ----------
+    history : equity, then PnL of each trader, over feed time, since the start of the run as far as it is known.
+    orders : the last orders and fills.
+    told : what only the host knows, such as latencies; asked for while `listeners` is above 0.
+    failures : message and traceback of each trader's last failure.
+    """
+
+    def __init__(self, engine: "Engine") -> None:
+        self.engine = engine
+        self.orders = OrderLog(engine._plan)
+        self.history = History(1 + len(engine._traders))
+        self.failures: dict[int, tuple[str, str]] = {}
+        self.told = Metrics()
+        self.listeners = 0
+        self.passes = 0  # for tests and benchmarks
+        self._looker = Looker(engine)
+        self._look: Look | None = None
+        self._panels: list[Panel] = []
+        self.lock = threading.RLock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.journal: Reader | None = None
+        self._journal_at = 0
+        self._counters: tuple[int, ...] = ()
+        self._health_at = 0
+        self._past_known = False
+
+    @property
+    def look(self) -> Look:
+        """What was seen last."""
+        with self.lock:
+            if self._look is None:
+                self.observe()
+            assert self._look is not None
+            return self._look
+
+    def points(self) -> tuple[TimeArray, FloatArray]:
+        """Equity and PnL by trader up to now: times int64[n], values float64[n, 1 + traders]."""
+        with self.lock:
+            if self._thread is None:
+                self.observe()
+            return self.history.points()
+
+    def add(self, panel: Panel) -> None:
+        """Show the run in a panel: at once, and from now on."""
+        with self.lock:
+            if self._thread is None:
+                self.observe()
+            self._panels.append(panel)
+            self.show(panel, self.look)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="pairsim-views", daemon=True)
+                self._thread.start()
+
+    def remove(self, panel: Panel) -> None:
+        """Forget a panel."""
+        with self.lock, contextlib.suppress(ValueError):
+            self._panels.remove(panel)
+        self._wake.set()
+
+    # -- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asking, asked_at = threading.Thread(), 0
+        while True:
+            began = clock.thread_ns()
+            with self.lock:
+                self._panels = [panel for panel in self._panels if not panel.gone]
+                if not self._panels:
+                    self._thread = None
+                    return
+                self.observe()
+                look = self.look
+                for panel in list(self._panels):
+                    self.show(panel, look)
+                if look.ended:
+                    self._finish(look)
+                    return
+                if self.listeners and not asking.is_alive() and clock.monotonic_ns() - asked_at > TOLD_NS:
+                    asking, asked_at = threading.Thread(target=self._ask, daemon=True), clock.monotonic_ns()
+                    asking.start()
+                self.passes += 1
+            used = (clock.thread_ns() - began) * SHARE / 1e9
+            self._wake.wait(min(max(PERIOD, used), LONGEST))
+            self._wake.clear()
+
+    def _finish(self, look: Look) -> None:
+        """The end of the run: all that the journal has, the last latencies, and the final pictures."""
+        while self._read_journal():
+            pass
+        with contextlib.suppress(PairsimError):
+            self.told = self.engine.metrics
+        for panel in self._panels:
+            self.show(panel, look)
+            self._guarded(panel, panel.final)
+        self._panels.clear()
+        self._thread = None
+
+    def _ask(self) -> None:
+        """One question to the host, in a thread of its own: a host that is busy must not stop the views."""
+        try:
+            self.told = self.engine.metrics
+        except PairsimError as error:
+            log.debug("the host told no latencies: %s", error)
+
+    def show(self, panel: Panel, look: Look | None = None) -> None:
+        """Bring a panel up to date now; also after the end of the run."""
+        seen = look or self.look
+        if self._guarded(panel, lambda: panel.refresh(seen)):
+            self._guarded(panel, lambda: panel.fault(""))
+
+    def _guarded(self, panel: Panel, action: Any) -> bool:
+        try:
+            action()
+        except Exception as error:
+            log.debug("a panel could not be refreshed", exc_info=True)
+            with contextlib.suppress(Exception):
+                panel.fault(f"this view could not be refreshed: {type(error).__name__}: {error}")
+            return False
+        return True
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def observe(self, *, everything: bool = False) -> None:
+        """Look at the run; under the lock."""
+        look = self._look = self._looker.look(everything=everything or (self._look is not None and self._look.ended))
+        status = look.status
+        counters = (status.orders, status.fills, status.open_orders, look.metrics.denied, look.metrics.failures)
+        now = clock.monotonic_ns()
+        if counters != self._counters or now - self._journal_at > JOURNAL_NS or look.ended:
+            self._counters, self._journal_at = counters, now
+            try:
+                self._read_journal()
+            except PairsimError as error:  # busy, or its folder has gone with the handle: what was read stands
+                log.debug("the journal could not be read: %s", error)
+        if status.feed_time > self.history.last_time and status.state is not RunState.STARTING:
+            self.history.add(status.feed_time, [look.equity, *look.pnl])
+        elif look.ended and self.history.last_time:  # what was made up from fills ends at the truth
+            self.history.amend([look.equity, *look.pnl])
+
+    def _read_journal(self) -> bool:
+        """Take what is new; whether there was anything. Nothing is there before the run has begun."""
+        engine = self.engine
+        if engine._mem is None or engine._path is None:
+            return False
+        if self.journal is None:
+            from pairsim.store.reader import Reader
+
+            self.journal = Reader(engine._path, run=engine._run)
+        if not self._past_known:
+            self._past_known = True
+            self._recall(self.journal)
+        before = self.orders.changes
+        self.orders.read(self.journal)
+        rows, self._health_at = self.journal.since("health", self._health_at)
+        for _, _, _, _, trader, _, message, trace in rows:
+            if trader is not None:
+                self.failures[int(str(trader))] = str(message), str(trace or "")
+        return self.orders.changes != before or bool(rows)
+
+    def _recall(self, journal: "Reader") -> None:
+        """What has been before the first view: equity as it was marked, PnL by trader as it stood at fills."""
+        marks, fills = _past(journal)
+        if not len(marks):
+            return
+        values = np.full((len(marks), 1 + len(self.engine._traders)), np.nan)
+        values[:, 0] = marks[:, 1]
+        if 0 < len(fills) <= PAST_FILLS:
+            plan = self.engine._plan
+            scales = np.array([10.0**i.base_scale for i in plan.instruments])
+            money = np.array([10.0**i.quote_scale for i in plan.instruments])
+            trader, market = fills[:, 1].astype(np.int64), fills[:, 2].astype(np.int64)
+            quantity = fills[:, 3] * fills[:, 4] / scales[market]
+            fees = fills[:, 6] / money[market]
+            pnl = profit_over_fills(trader, market, quantity, fills[:, 5], fees, len(plan.traders))
+            at = np.searchsorted(fills[:, 0], marks[:, 0], side="right") - 1
+            values[:, 1:] = np.where(at[:, None] >= 0, pnl[at], 0.0)
+        elif not len(fills):
+            values[:, 1:] = 0.0
+        self.history.fill(marks[:, 0].astype(np.int64), values)
+
+
+def _past(journal: "Reader") -> tuple[np.ndarray, np.ndarray]:
+    """Marks (time, equity) and fills (time, trader, market, side, units, price, fee units), float64, times rising."""
+    marks = _all(journal, "equity", (2, 3))
+    fills = _all(journal, "fills", (4, 6, 7, 8, 9, 10, 12))
+    if len(marks):
+        marks = marks[np.concatenate([np.diff(marks[:, 0]) > 0, [True]])]  # the last of those with one time
+    return marks, fills
+
+
+def _all(journal: "Reader", table: str, columns: tuple[int, ...]) -> np.ndarray:
+    parts, at = [np.zeros((0, len(columns)))], 0
+    while True:
+        rows, at = journal.since(table, at)
+        if not rows:
+            return np.concatenate(parts)
+        parts.append(np.array([[row[k] for k in columns] for row in rows], np.float64))

@@ -1,0 +1,214 @@
+"""A real JupyterLab on loopback, and a real Chromium that looks at it: nothing of the user's, nothing off loopback.
+
+Two things make it steady: the page says idle before a kernel exists, so the notebook's session is asked; and the
+current widget may be none, so a notebook's panel is found by its path.
+"""
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
+}
+FLAGS = [
+    f"--{flag}"
+    for flag in (
+        "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+        "disable-component-update", "disable-sync",
+    )
+]  # fmt: skip
+READY = """async path => {
+    const app = window.jupyterapp;
+    await app.restored;
+    const panel = await app.commands.execute('docmanager:open', {path});
+    await panel.revealed; await panel.sessionContext.ready;
+    app.shell.activateById(panel.id);
+    const context = panel.sessionContext;
+    for (let i = 0; i < 600; i++) {
+        if (context.isReady && context.session?.kernel?.connectionStatus === 'connected'
+            && context.session.kernel.status === 'idle') return true;
+        await new Promise(next => setTimeout(next, 50));
+    }
+    throw new Error('no kernel: ' + context.session?.kernel?.status);
+}"""
+
+
+def chromium() -> str | None:
+    """Where Chromium is, if it is."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def _dies_with_us() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Lab:
+    """A JupyterLab server on a folder of notebooks."""
+
+    def __init__(self, folder: Path, marker: str) -> None:
+        self.folder = folder
+        self.notebooks = folder / "notebooks"
+        self.notebooks.mkdir()
+        for name, values in SETTINGS.items():
+            path = folder / "settings" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(values))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.log = (folder / "lab.log").open("wb")
+        environment = {
+            **os.environ, "HOME": str(folder), "IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(ROOT),
+            "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+            "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data"),
+            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "PAIRSIM_TEST_MARKER": marker,
+        }  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
+             f"--port={self.port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
+             "--ServerApp.disable_check_xsrf=True",
+             "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=", "--LabApp.extension_manager=readonly",
+             f"--ServerApp.root_dir={self.notebooks}"],
+            env=environment, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True,
+            preexec_fn=_dies_with_us, cwd=self.notebooks,
+        )  # fmt: skip
+        self._wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            with suppress(OSError):
+                urllib.request.urlopen(f"{self.url}/api/status", timeout=2).close()
+                return
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"JupyterLab did not start: {(self.folder / 'lab.log').read_text()[-3000:]}")
+            time.sleep(0.05)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def put(self, name: str, cells: list[str]) -> str:
+        """Write a notebook of these code cells; its path."""
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, self.notebooks / name)
+        return name
+
+    def close(self) -> None:
+        """End the server; it ends its kernels."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.log.close()
+
+
+class Tab:
+    """A page of JupyterLab with one notebook."""
+
+    def __init__(self, page: Any, lab: Lab, path: str) -> None:
+        self.page, self.lab, self.path = page, lab, path
+
+    def open(self) -> "Tab":
+        """Load the page and wait for the notebook's kernel."""
+        self.page.goto(f"{self.lab.url}/lab?reset", wait_until="domcontentloaded")
+        self.page.wait_for_function("window.jupyterapp !== undefined", timeout=60_000)
+        self.page.evaluate(READY, self.path)
+        return self
+
+    def run_all(self) -> None:
+        """Run all cells; returns when they have been sent."""
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells').catch(() => 0)")
+
+    def command(self, name: str, **options: Any) -> None:
+        """A command of JupyterLab."""
+        self.page.evaluate("([name, options]) => window.jupyterapp.commands.execute(name, options)", [name, options])
+
+    def run(self, text: str) -> None:
+        """Run code in the notebook's kernel and wait until it has ended."""
+        self.page.evaluate(
+            """async ([path, code]) => {
+            const panel = await window.jupyterapp.commands.execute('docmanager:open', {path});
+            const reply = await panel.sessionContext.session.kernel.requestExecute({code}).done;
+            if (reply.content.status !== 'ok') throw new Error(reply.content.evalue);
+        }""",
+            [self.path, text],
+        )
+
+    def start_cell(self, text: str) -> None:
+        """Run code in the notebook's kernel, without waiting."""
+        self.page.evaluate(
+            """async ([path, code]) => {
+            const panel = await window.jupyterapp.commands.execute('docmanager:open', {path});
+            window.running = panel.sessionContext.session.kernel.requestExecute({code});
+        }""",
+            [self.path, text],
+        )
+
+    def theme(self, name: str) -> None:
+        """Light or dark."""
+        self.command("apputils:change-theme", theme=f"JupyterLab {name}")
+
+    def drawn(self, kind: str) -> int:
+        """How often the first view of a kind has been drawn in this page."""
+        count = self.page.locator(f".pairsim.ps-{kind}").first.get_attribute("data-drawn")
+        return int(count or 0)
+
+    def tile(self, name: str) -> str:
+        """What a tile says."""
+        text: str = self.page.locator(".ps-tile", has_text=name).first.locator(".ps-value").inner_text()
+        return text
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """Chromium with an empty profile; a request off loopback fails the test that made it."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def guarded(context: Any) -> list[str]:
+    """Block what leaves loopback, and list it."""
+    strayed: list[str] = []
+
+    def look(route: Any) -> None:
+        url = route.request.url
+        if urlsplit(url).hostname in ("127.0.0.1", "localhost", None):
+            route.continue_()
+        else:
+            strayed.append(url)
+            route.abort()
+
+    context.route("**/*", look)
+    return strayed

@@ -1,0 +1,286 @@
+"""Dashboards of real engines: what they show is what the engine says; no fault of theirs or ours leaves a dead view."""
+
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import psutil
+import pytest
+from notebook.live import Failing, Never, Often, replay, two_traders, until
+
+import pairsim as ps
+from pairsim.notebook.candles_panel import pane_of
+from pairsim.notebook.dashboard import Dashboard
+from pairsim.notebook.look import Look
+from pairsim.notebook.panels import SummaryPanel, run_note
+from pairsim.notebook.views.view import View
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[ps.Engine]:
+    with two_traders() as engine:
+        engine.wait(0)
+        until(lambda: engine.status.fills >= 6, "six fills")
+        yield engine
+    until(lambda: "pairsim-views" not in [t.name for t in threading.enumerate()], "the thread ends with the run")
+
+
+@pytest.fixture(scope="module")
+def bars() -> pl.DataFrame:
+    return ps.synthetic(["BTC/USDT", "ETH/USDT"], "1m", n=300, seed=4)
+
+
+def values(dashboard: Dashboard) -> dict[str, str]:
+    return dict(dashboard.panels["summary"].tiles.frame().select("name", "value").rows())
+
+
+def notes(dashboard: Dashboard) -> set[str]:
+    return {panel.view._message[0] for panel in dashboard.panels.values() if hasattr(panel, "view")}
+
+
+def ended(engine: ps.Engine) -> None:
+    until(lambda: engine.view.source._thread is None, "the views' thread has ended")
+
+
+# --- what is shown -------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_shown_as_the_engine_tells_it(bars) -> None:
+    engine = replay(bars, ps.Trader("BTC/USDT", Often()), ps.Trader("ETH/USDT", Often(pace=7), every="5m"))
+    with engine:
+        engine.wait()
+        shown = engine.dashboard()
+        ended(engine)
+        table = shown.panels["orders"].table.frame()
+        orders = engine.orders
+        assert len(orders) > 20
+        assert table["status"].to_list() == orders["status"].to_list()
+        assert table["filled"].to_list() == orders["filled_quantity"].to_list()
+        assert table["average price"].to_list() == pytest.approx(orders["average_price"].to_list(), nan_ok=True)
+        assert table["order"].to_list() == orders["client_order_id"].to_list()
+        positions = engine.portfolio.positions
+        told = shown.panels["positions"].table.frame()
+        for name, column in (("quantity", "quantity"), ("unrealised", "unrealised"), ("realised", "realised")):
+            assert told[name].to_list() == positions[column].to_list()
+        equity = shown.panels["equity"].line.frame()
+        assert equity["equity"][-1] == engine.equity["equity"][-1] == engine.portfolio.equity
+        pnl = shown.panels["pnl"].line.frame()
+        assert pnl["total"][-1] == pytest.approx(engine.portfolio.equity - 100_000)
+        assert pnl["BTC/USDT"][-1] + pnl["ETH/USDT"][-1] == pytest.approx(pnl["total"][-1])
+        candles = shown.panels["candles"].candles.frame()
+        expected = engine.candles("BTC/USDT")
+        assert candles["close"].to_list() == expected["close"].to_list()
+        assert candles["mean"].to_list() == pytest.approx(ps.sma(expected["close"], 3).to_list(), nan_ok=True)
+        assert len(shown.panels["candles"].candles._marks) == len(engine.fills.filter(pl.col("symbol") == "BTC/USDT"))
+        assert all(view._final for view in (shown.panels["equity"].view, shown.panels["orders"].view))
+        shown.close()
+
+
+def test_it_moves_while_the_run_does_and_candles_follow_another_market(engine) -> None:
+    shown = engine.dashboard("ETH/USDT")
+    candles, equity = shown.panels["candles"].candles, shown.panels["equity"].line
+    points = len(equity.frame())
+    until(lambda: len(equity.frame()) > points, "another point of equity")
+    until(lambda: "rsi" in candles.frame().columns, "indicators of the trader")
+    assert candles.title == "ETH/USDT, 500ms"
+    shown.panels["candles"].choose("BTC/USDT")
+    until(lambda: candles.title == "BTC/USDT, 200ms", "the other market")
+    before = candles.frame()["timestamp"][-1]
+    until(lambda: candles.frame()["timestamp"][-1] > before, "another candle")
+    stamps = candles.frame()["timestamp"].dt.epoch("ms").diff().drop_nulls()
+    assert set(stamps.to_list()) == {200}
+    with pytest.raises(ps.errors.InputError, match="this engine has BTC/USDT"):
+        shown.panels["candles"].choose("DOGE/USDT")
+    shown.close()
+
+
+def test_the_story_of_an_order_comes_when_its_row_is_opened(engine) -> None:
+    shown = engine.view.orders()
+    table = shown
+    key = engine.orders.filter(pl.col("status") == "FILLED")["client_order_id"][0]
+    until(lambda: key in table.frame()["order"].to_list(), "the order")
+    table._on_open(key)
+    until(lambda: table.frame().filter(pl.col("order") == key)["story"][0] != "", "its story")
+    story = table.frame().filter(pl.col("order") == key)["story"][0]
+    assert "initialized" in story.splitlines()[0]
+    assert "filled" in story.splitlines()[-1]
+    shown.close()
+
+
+def test_latencies_and_channels_are_told(engine) -> None:
+    latency, channels = engine.view.latency(), engine.view.channels()
+    until(lambda: latency.frame()["samples"][0] > 0, "latencies")
+    assert latency.frame()["p50 ms"].is_finite().all()
+    assert "candles to worker 0" in channels.frame()["channel"].to_list()
+    latency.close()
+    channels.close()
+
+
+def test_two_dashboards_and_single_panels_share_one_thread_and_closing_them_ends_it(engine) -> None:
+    first, second, tiles = engine.dashboard(), engine.dashboard(), engine.view.summary()
+    assert [t.name for t in threading.enumerate()].count("pairsim-views") == 1
+    first.close()
+    before = engine.status.candles
+    until(lambda: engine.status.candles > before + 10, "the run goes on")
+    second.close()
+    tiles.close()
+    assert isinstance(tiles, View)
+    until(lambda: "pairsim-views" not in [t.name for t in threading.enumerate()], "the thread has ended")
+    assert engine.status.state == "running"
+
+
+def test_a_swap_changes_the_indicators_on_view(engine) -> None:
+    view = engine.view.candles("ETH/USDT").children[1]
+    until(lambda: {"mean", "rsi"} <= set(view.frame().columns), "indicators")
+    strategy = engine["ETH/USDT"].strategy
+    engine["ETH/USDT"].swap(Never())
+    until(lambda: "rsi" not in view.frame().columns, "no indicators")
+    engine["ETH/USDT"].swap(strategy)
+    view.close()
+
+
+# --- faults --------------------------------------------------------------------------------------------------------
+
+
+def test_before_it_is_started_it_says_so() -> None:
+    engine = two_traders()
+    shown = engine.dashboard()
+    assert notes(shown) == {"Not started yet: engine.start()"}
+    assert values(shown)["State"] == "created"
+    shown.close()
+
+
+def test_with_no_trades_yet_it_says_so(bars) -> None:
+    with replay(bars, ps.Trader("BTC/USDT", Never())) as engine:
+        engine.wait()
+        shown = engine.dashboard()
+        ended(engine)
+        assert shown.panels["orders"].view._message[0] == "No orders yet"
+        assert shown.panels["equity"].line.frame()["equity"].unique().to_list() == [100_000]
+        assert "0 fills marked" in repr(shown.panels["candles"].candles)
+        shown.close()
+
+
+def test_of_a_stopped_engine_the_last_picture_stays() -> None:
+    engine = two_traders().start()
+    shown = engine.dashboard()
+    engine.wait(0)
+    until(lambda: engine.status.fills >= 2, "fills")
+    engine.stop()
+    ended(engine)
+    assert values(shown)["State"] == "stopped"
+    assert shown.panels["equity"].view._final
+    assert len(shown.panels["orders"].table.frame()) == len(engine.orders)
+    again = engine.dashboard()
+    ended(engine)
+    assert again.panels["orders"].table.frame().equals(shown.panels["orders"].table.frame().with_columns())
+    assert len(again.panels["candles"].candles.frame()) > 3
+    again.panels["candles"].choose("ETH/USDT")  # also when nothing streams any more
+    assert again.panels["candles"].candles.title == "ETH/USDT, 500ms"
+
+
+def test_of_a_run_whose_host_died_it_says_why_and_what_to_do() -> None:
+    engine = two_traders().start()
+    shown = engine.dashboard()
+    engine.wait(0)
+    until(lambda: engine.status.fills >= 2, "fills")
+    psutil.Process(engine._process.pid).kill()
+    ended(engine)
+    (note,) = notes(shown)
+    assert "exit status -9" in note
+    assert "engine.orders" in note
+    assert "make a new Engine" in note
+    assert values(shown)["State"] == "failed"
+    assert shown.panels["controls"]._buttons.halt.disabled
+    assert len(shown.panels["orders"].table.frame()) == len(engine.orders)
+
+
+def test_a_strategy_that_fails_every_candle_is_shown_with_its_traceback() -> None:
+    traders = [ps.Trader("BTC/USDT", Failing()), ps.Trader("ETH/USDT", Often())]
+    with ps.Engine(traders, ps.RandomFeed(tick="100ms", speed=20, seed=1), workers=1) as engine:
+        table = engine.view.health()
+        until(lambda: "failed" in table.frame()["state"].to_list(), "the failure")
+        until(lambda: "ZeroDivisionError" in table.frame()["details"][0], "its traceback")
+        before = engine.status.fills
+        until(lambda: engine.status.fills > before, "the other trader trades on")
+        assert table.frame()["state"][1] == "active"
+
+
+def test_equity_that_is_not_a_number_is_a_gap(engine) -> None:
+    source = engine.view.source
+    summary, look = SummaryPanel(source), source.look
+    broken = replace(look, equity=math.nan, pnl=np.full(2, math.nan), drawdown=math.nan, candle_rate=math.nan)
+    summary.refresh(broken)
+    assert dict(summary.tiles.frame().select("name", "value").rows())["Equity"] == "nan"
+    assert b"NaN" not in summary.tiles.get_state()["_snapshot"]
+    equity = engine.view.equity()
+    equity.append([look.status.feed_time + 10**12], [[math.nan]])
+    assert b"NaN" not in equity.get_state()["_snapshot"].split(b"}")[0]
+
+
+class Broken:
+    """A panel that fails while it is told to."""
+
+    failing, said, gone = True, "", False
+
+    def refresh(self, look: Look) -> None:
+        if self.failing:
+            raise KeyError("nothing here")
+
+    def final(self) -> None: ...
+
+    def fault(self, text: str) -> None:
+        self.said = text
+
+
+def test_a_panel_that_fails_says_so_recovers_and_leaves_the_others_alone(engine) -> None:
+    panel, tiles = Broken(), engine.view.summary()
+    engine.view.source.add(panel)
+    assert "KeyError" in panel.said
+    before = engine.view.source.passes
+    until(lambda: engine.view.source.passes > before + 2, "the others go on")
+    panel.failing = False
+    until(lambda: panel.said == "", "it recovers")
+    engine.view.source.remove(panel)
+    tiles.close()
+
+
+def test_what_a_run_is_doing_is_said_in_words(engine) -> None:
+    look = engine.view.source.look
+    for trading, words in (("halted", "no order passes"), ("reduce_only", "only reduce")):
+        status = replace(look.status, trading=ps.Trading(trading))
+        assert words in run_note(replace(look, status=status))[0]
+    assert run_note(replace(look, status=replace(look.status, error="the disk is full")))[0] == "the disk is full"
+
+
+def test_dashboard_takes_an_engine_only() -> None:
+    with pytest.raises(ps.errors.InputError, match="give it an Engine"):
+        ps.dashboard(3)
+
+
+# --- pieces --------------------------------------------------------------------------------------------------------
+
+
+def test_what_moves_with_the_price_lies_over_the_candles() -> None:
+    close = np.linspace(100, 120, 50)
+    assert pane_of("mean", close * 1.01, close) == "price"
+    assert pane_of("rsi", np.linspace(20, 80, 50), close) == "rsi"
+    assert pane_of("macd.signal", close - 110, close) == "macd"
+    assert pane_of("late", np.full(50, np.nan), close) == ""
+
+
+def test_a_report_is_one_file_that_asks_for_nothing(bars, tmp_path) -> None:
+    with replay(bars, ps.Trader("BTC/USDT", Often(), name="<odd>"), ps.Trader("ETH/USDT", Failing())) as engine:
+        engine.wait()
+        engine.report(tmp_path / "run.html")
+        text = (tmp_path / "run.html").read_text()
+    assert "&lt;odd&gt;" in text
+    assert "ZeroDivisionError" in text
+    assert text.count('class="plotly-graph-div"') == 3
+    assert 'src="http' not in text
+    assert "src='http" not in text
+    with pytest.raises(ps.errors.EngineError, match="call start"):
+        two_traders().report(tmp_path / "none.html")
