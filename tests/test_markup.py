@@ -4,9 +4,9 @@ from pairsim.markup import Html, card, facts, folded, money, table, toned
 
 
 def test_what_a_user_wrote_is_escaped() -> None:
-    shown = card("<b>", facts(("<i>", "<u>")), folded("<s>", "<pre>"), table(("<h>",), [("<d>",)]), about="<a>")
-    for name in ("<b>", "<i>", "<u>", "<s>", "<h>", "<d>", "<a>"):
-        assert name not in shown.replace("<header><b>", "")
+    shown = card("<q>", facts(("<i>", "<u>")), folded("<s>", "<pre>"), table(("<h>",), [("<d>",)]), about="<a>")
+    for name in ("<q>", "<i>", "<u>", "<s>", "<h>", "<d>", "<a>"):
+        assert name not in shown
     assert "&lt;pre&gt;" in shown
 
 
