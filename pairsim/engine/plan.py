@@ -4,6 +4,7 @@ backtest.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Plan:
     constants: np.ndarray
     base_ns: int
 
-    @property
+    @cached_property
     def symbols(self) -> tuple[str, ...]:
         """The markets, by index."""
         return tuple(i.symbol for i in self.instruments)
