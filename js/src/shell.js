@@ -68,6 +68,7 @@ export class Shell {
 
   drawNow() {
     if (!this.inSight || !this.root.isConnected) return;
+    if (!this.colored) this.themed(); // a widget is made before it stands in the page, and has no style there
     try {
       if (this.resized) this.painter.resize?.();
       this.resized = false;
@@ -109,6 +110,7 @@ export class Shell {
   theme() {
     this.root.classList.toggle("ps-dark", dark(this.root));
     this.colors = palette(this.root);
+    this.colored = this.root.isConnected;
   }
 
   /** A PNG of the view, in the device's pixels. */

@@ -7,15 +7,13 @@ current widget may be none, so a notebook's panel is found by its path.
 import ctypes
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,13 +26,6 @@ SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
-FLAGS = [
-    f"--{flag}"
-    for flag in (
-        "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-        "disable-component-update", "disable-sync",
-    )
-]  # fmt: skip
 READY = """async path => {
     const app = window.jupyterapp;
     await app.restored;
@@ -49,11 +40,6 @@ READY = """async path => {
     }
     throw new Error('no kernel: ' + context.session?.kernel?.status);
 }"""
-
-
-def chromium() -> str | None:
-    """Where Chromium is, if it is."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def _dies_with_us() -> None:
@@ -183,19 +169,6 @@ class Tab:
         """What a tile says."""
         text: str = self.page.locator(".ps-tile", has_text=name).first.locator(".ps-value").inner_text()
         return text
-
-
-@contextmanager
-def browser() -> Iterator[Any]:
-    """Chromium with an empty profile; a request off loopback fails the test that made it."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        try:
-            yield opened
-        finally:
-            opened.close()
 
 
 def guarded(context: Any) -> list[str]:
