@@ -81,12 +81,12 @@ class Runner:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        whole = History(job.bars.columns, job.bars.interval_ns)
-        self._histories, self._symbols = [whole], job.bars.columns.symbols
+        self._symbols = job.bars.columns.symbols
+        self._histories = [History(job.bars.columns, job.bars.interval_ns)]
         self._course_axis = list(job.space.axes).index(SYMBOL) if SYMBOL in job.space.axes else -1
         if self._course_axis >= 0:
             self._symbols = tuple(str(symbol) for symbol in job.space.axes[SYMBOL])
-            self._histories = [_alone(whole, symbol) for symbol in self._symbols]
+            self._histories = [_alone(job.bars.history, symbol) for symbol in self._symbols]
         self.calendars = calendars_of(self._histories)
         same = len({len(calendar.periods) for calendar in self.calendars}) == 1
         self.blocks = blocks_for(len(job.space), len(self.calendars[0].periods)) if same else 0

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any, Final
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from pairsim.errors import InputError, PairsimError
 from pairsim.research.combinations import Job, Runner
+from pairsim.research.door import Bars
 from pairsim.research.indicator_needs import Needs
 from pairsim.research.own_processes import OwnProcesses
 from pairsim.research.sweep_layout import ROW_WORDS
@@ -95,7 +97,7 @@ def _in_threads(runner: Runner, needs: Needs, threads: ThreadPoolExecutor) -> di
 
 def _sent(job: Job, executor: Any) -> dict[Any, Range]:
     """Parts sent to other processes; the job goes with each, and is unpacked once in each process."""
-    payload = cloudpickle.dumps(job)
+    payload = cloudpickle.dumps(replace(job, bars=Bars(job.bars.columns, job.bars.interval_ns)))
     count = len(job.space)
     if _is_dask(executor):
         workers = max(1, sum(executor.nthreads().values()))

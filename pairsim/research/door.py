@@ -8,9 +8,11 @@ import sys
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pairsim.engine.trader import Trader
 from pairsim.errors import DataError, InputError
@@ -19,6 +21,7 @@ from pairsim.market.frames import load, to_columns
 from pairsim.market.interval import Interval, format_interval, format_time
 from pairsim.market.report import common_interval
 from pairsim.research.frame_identity import Identity, identity_of
+from pairsim.research.history import History
 from pairsim.strategies.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -41,6 +44,11 @@ class Bars:
 
     columns: Columns
     interval_ns: int
+
+    @cached_property
+    def history(self) -> History:
+        """These candles with what is known of them; made once. Nobody who tries many indicators keeps them here."""
+        return History(self.columns, self.interval_ns)
 
     def frame(self) -> "pl.DataFrame":
         """The candles as a standard polars frame, sorted by time."""
@@ -129,25 +137,41 @@ def _some(names: Sequence[str]) -> str:
 
 def _interval(columns: Columns) -> int:
     """The most common distance of two candles, 0 where no market has two; quick where there is only one distance."""
-    if len(columns.symbols) == 1 and len(columns.open_time) > 1:
-        first, last = int(columns.open_time[0]), int(columns.open_time[-1])
-        step = int(columns.open_time[1]) - first
-        if last - first == step * (len(columns.open_time) - 1) and bool((np.diff(columns.open_time) == step).all()):
+    times = _times_of_all(columns)
+    if times is not None and len(times) > 1:
+        step = int(times[1] - times[0])
+        if int(times[-1] - times[0]) == step * (len(times) - 1) and bool((np.diff(times) == step).all()):
             return step
     return common_interval(columns.market, columns.open_time)
 
 
+def _times_of_all(columns: Columns) -> NDArray[np.int64] | None:
+    """The open times of every market, where all have the same; None where they differ."""
+    markets = len(columns.symbols)
+    if markets == 1:
+        return columns.open_time
+    if len(columns.market) % markets or not np.all(columns.market.reshape(-1, markets) == np.arange(markets)):
+        return None
+    times = columns.open_time.reshape(-1, markets)
+    return np.ascontiguousarray(times[:, 0]) if np.all(times[:, :1] == times) else None
+
+
 def _check_overlap(columns: Columns, interval_ns: int) -> None:
     """Two candles of a market that stand closer than a candle is long would be traded on before they are closed."""
-    for market, symbol in enumerate(columns.symbols):
-        times = columns.open_time[columns.market == market] if len(columns.symbols) > 1 else columns.open_time
-        steps = np.diff(times)
-        if len(steps) and int(steps.min()) < interval_ns:
-            at = int(steps.argmin())
-            raise DataError(
-                f"{symbol}: candles at {format_time(int(times[at]))} and {format_time(int(times[at + 1]))} are closer "
-                f"than {format_interval(interval_ns)}, which is how far most are apart; resample to one interval first"
-            )
+    times = _times_of_all(columns)
+    market = np.zeros(0, np.int64) if times is None else np.zeros(len(times), np.int64)
+    if times is None:
+        order = np.argsort(columns.market, kind="stable")
+        times, market = columns.open_time[order], columns.market[order]
+    steps = np.diff(times)
+    close = np.flatnonzero((steps < interval_ns) & (market[1:] == market[:-1]))
+    if len(close):
+        at = int(close[0])
+        raise DataError(
+            f"{columns.symbols[market[at]]}: candles at {format_time(int(times[at]))} and "
+            f"{format_time(int(times[at + 1]))} are closer than {format_interval(interval_ns)}, which is how far "
+            "most are apart; resample to one interval first"
+        )
 
 
 # --- frames that were read before ----------------------------------------------------------------------------------

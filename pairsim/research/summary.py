@@ -183,23 +183,53 @@ def _walk_marks(arguments):
 
 @njit(**HOT)
 def walk(times, equity, n, cash, start):
-    """(deepest, longest in ns, mean) of ``n`` marks, see `Marks`."""
-    high, since, deepest, longest, total = cash, start, 0.0, 0, 0.0
-    below = False
-    for i in range(n):
-        level = equity[i]
-        total += level
-        if level >= high:
-            if below:
-                longest = max(longest, times[i] - since)
-            below = False
-            high, since = level, times[i]
-        else:
-            below = True
-            deepest = min(deepest, level / high - 1.0)
-    if below:
+    """(deepest, longest in ns, mean) of ``n`` marks, see `Marks`.
+
+    Four marks at a time: most are neither a new high nor a new low. Their sum is kept in four parts, because each
+    addition waits for the one before it.
+    """
+    high, low, since, deepest, longest = cash, cash, start, 0.0, 0
+    first, second, third, fourth = 0.0, 0.0, 0.0, 0.0
+    i = 0
+    while i + 4 <= n:
+        a, b, c, d = equity[i], equity[i + 1], equity[i + 2], equity[i + 3]
+        first += a
+        second += b
+        third += c
+        fourth += d
+        top, bottom = _larger(_larger(a, b), _larger(c, d)), _smaller(_smaller(a, b), _smaller(c, d))
+        if top >= high or bottom < low:
+            for k in range(i, i + 4):
+                high, low, since, deepest, longest = _mark(times, k, equity[k], high, low, since, deepest, longest)
+        i += 4
+    for k in range(i, n):
+        first += equity[k]
+        high, low, since, deepest, longest = _mark(times, k, equity[k], high, low, since, deepest, longest)
+    if low < high:
+        deepest = min(deepest, low / high - 1.0)
         longest = max(longest, times[n - 1] - since)
-    return deepest, longest, total / max(n, 1)
+    return deepest, longest, (first + second + (third + fourth)) / max(n, 1)
+
+
+@njit(**HOT)
+def _mark(times, k, level, high, low, since, deepest, longest):
+    """One mark: ``high`` is the highest so far, at ``since``, and ``low`` the lowest after it."""
+    if level >= high:
+        if low < high:  # that of the lowest is the deepest of all since then
+            deepest = min(deepest, low / high - 1.0)
+            longest = max(longest, times[k] - since)
+        return level, level, times[k], deepest, longest
+    return high, min(low, level), since, deepest, longest
+
+
+@njit(**HOT)
+def _larger(a, b):
+    return a if a > b else b  # one instruction; ``max`` takes care of NaN
+
+
+@njit(**HOT)
+def _smaller(a, b):
+    return a if a < b else b
 
 
 # --- days -----------------------------------------------------------------------------------------------------------

@@ -39,8 +39,9 @@ _ARRAY: Final = types.Array(types.float64, 1, "C")
 
 
 def _at(builder: Any, address: Any, word: int, kind: Any = _DOUBLE) -> Any:
-    """Pointer to a word at a fixed distance."""
-    return builder.inttoptr(builder.add(address, ir.Constant(_INT64, 8 * word)), kind.as_pointer())
+    """Pointer to a word at a fixed distance: a step from a pointer, which the optimiser sees through, not a sum of
+    integers, which it does not (a strategy's own loop would store the whole view at every candle)."""
+    return builder.gep(builder.inttoptr(address, kind.as_pointer()), [ir.Constant(_INT64, word)])
 
 
 def _load(builder: Any, address: Any, word: int, kind: Any = _DOUBLE) -> Any:
