@@ -10,6 +10,7 @@ const HAVE_MS = 2000;
 class Page {
   constructor() {
     this.views = new Set();
+    this.streams = new Map(); // by id
     this.queue = new Set();
     this.had = new Map(); // kernel -> { model, have: {id: sequence}, at }
     this.beat = 0;

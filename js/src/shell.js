@@ -78,6 +78,7 @@ export class Shell {
       this.stream.fail(error);
     }
     this.root.dataset.sequence = this.stream.sequence;
+    this.root.dataset.latency = Math.round(performance.timeOrigin + performance.now() - this.stream.at);
     this.showNote();
     this.aged();
   }

@@ -24,7 +24,9 @@ export class Stream {
     this.message = ["", ""];
     this.error = "";
     this.final = false;
-    this.onMessage = (content, buffers) => buffers?.length && this.receive(buffers[0]);
+    // One message may carry those of several views, whichever brings it.
+    this.onMessage = ({ for: names = [] }, buffers) => names.forEach((name, i) => page.streams.get(name)?.receive(buffers[i]));
+    page.streams.set(this.options.id, this);
     this.onSnapshot = () => this.takeSnapshot();
     model.on("msg:custom", this.onMessage);
     model.on("change:_snapshot", this.onSnapshot);
@@ -35,6 +37,7 @@ export class Stream {
   dispose() {
     this.model.off("msg:custom", this.onMessage);
     this.model.off("change:_snapshot", this.onSnapshot);
+    page.streams.delete(this.options.id);
     for (const shell of [...this.shells]) shell.dispose();
   }
 
@@ -56,7 +59,7 @@ export class Stream {
     try {
       const { header, arrays } = decode(message);
       this.heardAt = performance.now();
-      this.latency = performance.timeOrigin + this.heardAt - header.at;
+      this.at = header.at; // when the kernel sent it, ms since 1970
       if (header.what === "picture") return void this.sendPicture();
       this.take(header, arrays);
     } catch (error) {
@@ -87,7 +90,7 @@ export class Stream {
   ask() {
     if (performance.now() < this.askedAt + ASK_AGAIN_MS) return;
     this.askedAt = performance.now();
-    this.tell({ need: true, sequence: this.sequence });
+    this.tell({ need: Math.max(0, this.sequence) });
   }
 
   have(atOnce) {

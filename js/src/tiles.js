@@ -43,7 +43,7 @@ class Painter {
   }
 
   make(name) {
-    const value = h("span", "ps-number");
+    const value = h("span", "ps-value");
     const unit = h("span", "ps-unit");
     const box = h("div", "ps-tile", { "data-name": name }, h("dt", "", { textContent: name }), h("dd", "", {}, value, unit));
     this.row.append(box);
@@ -61,7 +61,7 @@ class Painter {
     ctx.fillStyle = colors.surface;
     ctx.fillRect(0, 0, root.clientWidth, root.clientHeight);
     const origin = root.getBoundingClientRect();
-    for (const leaf of root.querySelectorAll("dt, .ps-number, .ps-unit")) {
+    for (const leaf of root.querySelectorAll("dt, .ps-value, .ps-unit")) {
       const box = leaf.getBoundingClientRect();
       const style = getComputedStyle(leaf);
       ctx.fillStyle = style.color;

@@ -6,6 +6,7 @@ nothing a page does raises into the caller. Sending takes no part of the kernel'
 
 import uuid
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Tone = Literal["", "good", "bad", "warning", "muted"]
 
 _STATIC: Final = Path(__file__).parents[1] / "static"
+_sending: Final = RLock()  # held while messages are made and sent: they leave in the order of their numbers
 _views: Final["weakref.WeakValueDictionary[str, View]"] = weakref.WeakValueDictionary()
 
 
@@ -48,6 +50,7 @@ class View(anywidget.AnyWidget):
         self._lock = RLock()
         self._delivery = Delivery()
         self._whole_wanted = False
+        self._whole_sent = 0  # its sequence number
         self._news = False  # of the header: a message or the end
         self._message: tuple[str, Tone] = ("", "")
         self._final = False
@@ -91,20 +94,26 @@ class View(anywidget.AnyWidget):
         -------
         Whether something was sent. Call it again later if not: nothing is lost by waiting.
         """
-        return self._flush(urgent=False)
+        return flush_together([self]) > 0
 
-    def _flush(self, *, urgent: bool) -> bool:
+    def _due(self, *, urgent: bool = False) -> bytes | None:
+        """The message to be sent now, if any."""
         now = clock.monotonic_ns()
         with self._lock:
             if self._final and not (self._whole_wanted or self._news):
-                return False
+                return None
             changed = self._whole_wanted or self._news or self._has_changed()
             verdict = "data" if urgent else self._delivery.verdict(now, busy=kernel.busy(), changed=changed)
             if verdict == "wait":
-                return False
+                return None
             self._delivery.sent(now, data=verdict == "data")
-            self._post(self._next_message() if verdict == "data" else self._encoded("alive", {}, {}))
-            return True
+            return self._next_message() if verdict == "data" else self._encoded("alive", {}, {})
+
+    def _send_now(self) -> None:
+        with _sending:
+            message = self._due(urgent=True)
+            if message is not None:
+                self._post([self._options["id"]], [message])
 
     def _has_changed(self) -> bool:
         raise NotImplementedError
@@ -113,6 +122,7 @@ class View(anywidget.AnyWidget):
         changes = self._changes()
         whole, self._whole_wanted, self._news = self._whole_wanted, False, False
         if whole:
+            self._whole_sent = self._delivery.sequence
             return self._encoded("whole", *self._whole())
         return self._encoded("change", *(changes or ({}, {})))
 
@@ -120,10 +130,11 @@ class View(anywidget.AnyWidget):
         known = {"what": what, "sequence": self._delivery.sequence, "at": clock.wall_ns() / 1e6, "final": self._final}
         return wire.encode({**known, "message": self._message, **header}, arrays)
 
-    def _post(self, message: bytes) -> None:
+    def _post(self, names: list[str], messages: list[bytes]) -> None:
+        """Send messages of some views through the comm of this one."""
         # A comm that has gone, a socket that is closing: the page is lost, not the caller.
         try:
-            self.send({}, [message])
+            self.send({"for": names}, messages)
         except Exception as error:
             self.log.debug("a view could not be sent: %s", error)
 
@@ -147,7 +158,7 @@ class View(anywidget.AnyWidget):
         """No more data comes: the view stays as the last picture and never counts as stale. Sent at once."""
         with self._lock:
             self._final = self._news = True
-        self._flush(urgent=True)
+        self._send_now()
 
     # --- taking it away --------------------------------------------------------------------------------------------
 
@@ -164,7 +175,7 @@ class View(anywidget.AnyWidget):
         target = Path(path)
         with self._lock:
             self._pictures.append(target)
-        self._post(self._encoded("picture", {}, {}))
+        self._post([self._options["id"]], [self._encoded("picture", {}, {})])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -178,6 +189,20 @@ class View(anywidget.AnyWidget):
             return f"{type(self).__name__}({self.title!r}): {self._summary()}"
 
 
+def flush_together(views: Iterable[View]) -> int:
+    """Flush several views as one message to the page: what a message costs the kernel, 0.3 ms and more, is paid once.
+
+    Returns
+    -------
+    How many of them had something to send.
+    """
+    with _sending:
+        due = [(view, message) for view in views if (message := view._due()) is not None]
+        if due:
+            due[0][0]._post([view._options["id"] for view, _ in due], [message for _, message in due])
+    return len(due)
+
+
 def _heard(view: View, content: Any, buffers: list[Any]) -> None:
     """What a page says: which views it has how far, which one it needs whole, a picture it was asked for."""
     if not isinstance(content, dict):
@@ -187,10 +212,13 @@ def _heard(view: View, content: Any, buffers: list[Any]) -> None:
         if other is not None:
             with other._lock:
                 other._delivery.heard(int(sequence))
-    if content.get("need"):
+    if "need" in content:
         with view._lock:
-            view._whole_wanted = True
-        view._flush(urgent=True)
+            # Asked before the last whole reached the page: that one has answered.
+            needed = int(content["need"]) >= view._whole_sent
+            view._whole_wanted |= needed
+        if needed:
+            view._send_now()
     if content.get("picture") and buffers:
         with view._lock:
             waiting, view._pictures = view._pictures, []

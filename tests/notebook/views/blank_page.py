@@ -20,7 +20,9 @@ class FakeModel {
   on(event, f) { this.listeners.push([event, f]); }
   off(event, f) { this.listeners = this.listeners.filter((l) => l[1] !== f); }
   send(content, callbacks, buffers) { this.sent.push(content); }
-  tell(message) { for (const [event, f] of this.listeners) if (event === "msg:custom") f({}, [bytes(message)]); }
+  tell(names, messages) {
+    for (const [event, f] of this.listeners) if (event === "msg:custom") f({ for: names }, messages.map(bytes));
+  }
 }
 window.mount = async (id, state) => {
   const model = new FakeModel({ ...state, _snapshot: bytes(state._snapshot) });
@@ -74,7 +76,7 @@ class Shown:
         self.id = view._options["id"]
         self.lost = False
         self.sizes: list[int] = []
-        self.outbox: list[bytes] = []
+        self.outbox: list[tuple[list[str], list[bytes]]] = []
         view._post = self._carry  # type: ignore[method-assign]
         self.load()
         for _ in range(outputs):
@@ -86,10 +88,10 @@ class Shown:
         sent = {"_options": state["_options"], "_snapshot": base64.b64encode(state["_snapshot"]).decode()}
         self.page.evaluate("([id, state]) => mount(id, state)", [self.id, sent])
 
-    def _carry(self, message: bytes) -> None:
-        self.sizes.append(len(message))
+    def _carry(self, names: list[str], messages: list[bytes]) -> None:
+        self.sizes.append(sum(map(len, messages)))
         if not self.lost:
-            self.outbox.append(message)
+            self.outbox.append((names, messages))
 
     def send(self) -> None:
         """Flush whatever the time is, and let the page have it."""
@@ -99,9 +101,9 @@ class Shown:
 
     def deliver(self) -> None:
         told, self.outbox = self.outbox, []
-        for message in told:
-            text = base64.b64encode(message).decode()
-            self.page.evaluate("([id, message]) => models[id].model.tell(message)", [self.id, text])
+        for names, messages in told:
+            texts = [base64.b64encode(message).decode() for message in messages]
+            self.page.evaluate("([id, ...told]) => models[id].model.tell(...told)", [self.id, names, texts])
 
     def answers(self) -> list[Any]:
         """What the page has said since the last time."""
