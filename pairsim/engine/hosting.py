@@ -490,7 +490,7 @@ class Host:
         return {
             "tick_to_order": list(orders.tick_to_order),
             "order_to_durable": list(orders.order_to_durable),
-            "order_to_fill": list(orders.order_to_fill),
+            "order_to_fill": list(orders.books.order_to_fill),
             "journal": self.journal.stats(),
             "restarts": self.pool.restarts,
             "replaced_ms": list(self.pool.replaced_ms),

@@ -1,8 +1,8 @@
-"""The order engine: an asyncio loop in a thread of the host, a task per order, the only writer of the portfolio.
+"""The order engine: an asyncio loop in a thread of the host, a task per order.
 
-An order's way: decision from the gate -> duplicate check -> intent into the journal -> durable -> broker -> fill into
-the journal -> durable
--> portfolio. It never waits for a candle, and nothing here decides a price, a size or a fee: that is the kernels' work.
+An order's way: decision from the gate -> duplicate check -> intent into the journal -> durable -> broker (the desk of
+the simulated venue, or one's own) -> fill into the journal -> durable -> portfolio (the bookkeeper). It never waits for
+a candle, and nothing here decides a price, a size or a fee: that is the kernels' work.
 """
 
 import asyncio
@@ -12,48 +12,37 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from math import isfinite, nan
+from math import nan
 from typing import Any
 
 import numpy as np
 
 from pairsim import clock
 from pairsim.brokers.broker import Broker, Order
-from pairsim.brokers.sim import SimBroker, Venue
+from pairsim.brokers.sim import SimBroker
 from pairsim.channels.ring import arm_consumer
 from pairsim.channels.waiting import Doorbell
 from pairsim.engine.arena import (
     BOARD_CLOSE,
-    BOARD_NUMBER,
-    BOARD_TIME,
     BOARD_WORDS,
     H_DENIED,
     H_DUPLICATES,
     H_FEED_TIME,
-    H_FILLS,
-    H_LATE,
-    H_MARKED,
-    H_OPEN,
     H_ORDERS,
     H_SUBMITTED,
     H_TRADING,
     Arena,
 )
-from pairsim.engine.booking import (
-    BOOK_END,
-    BOOK_FILL,
-    NO_ROWS,
-    begin_orders,
-    book_rows,
-    mark_slice,
-    store_and_wake,
-    take,
-)
+from pairsim.engine.booking import begin_orders, store_and_wake, take
+from pairsim.engine.bookkeeper import LATENCIES, Bookkeeper
+from pairsim.engine.broker_reports import BrokerReports
 from pairsim.engine.gate import SLICE_END
 from pairsim.engine.layout import T_PAIR
+from pairsim.engine.live_orders import LiveOrders, order_row
 from pairsim.engine.plan import Plan
+from pairsim.engine.venue_desk import VenueDesk
 from pairsim.engine.worker_loop import SLICE
-from pairsim.errors import BrokerError, StoreError
+from pairsim.errors import StoreError
 from pairsim.market.candle import CANDLE_WORDS, KIND_SHIFT
 from pairsim.orders import checks, matching
 from pairsim.orders.order import (
@@ -72,25 +61,20 @@ from pairsim.orders.order import (
     DECISION_WORDS,
     ORDER_WORDS,
     SNAPSHOT_WORDS,
-    Liquidity,
     OrderType,
     Status,
-    may_follow,
 )
-from pairsim.portfolio.accounting import notional_of, pair_cell
-from pairsim.portfolio.layout import A_QUOTE_SCALE, ACCOUNT_WORDS, M_BASE_SCALE, M_TO_QUOTE, MARKET_WORDS, P_QUANTITY
+from pairsim.portfolio.accounting import pair_cell
+from pairsim.portfolio.layout import A_QUOTE_SCALE, ACCOUNT_WORDS, M_BASE_SCALE, MARKET_WORDS, P_QUANTITY
 from pairsim.store.journal import Journal
 
 TAKE = 128  # decisions taken per callback, so that candles and timers get their turn
 BEHIND = 8_192  # rows that wait for the disk: from there on decisions stay in their ring, and so the feed slows down
 MARK_SECONDS = 0.1
 CANCEL_SECONDS = 3.0  # a broker that does not answer a cancel by then leaves the order UNKNOWN
-LATENCIES = 4096
 _MARKET = int(OrderType.MARKET)
 _TYPES = [t.name for t in OrderType]
 _SIDES = {1: "BUY", -1: "SELL"}
-_STATUS_OF = {matching.CANCELED: Status.CANCELED, matching.EXPIRED: Status.EXPIRED, matching.REJECTED: Status.REJECTED}
-_LEFT = {Status.SUBMITTED, Status.ACCEPTED, Status.PARTIALLY_FILLED, Status.PENDING_CANCEL, Status.UNKNOWN}
 _NO_PROTECTION = "this broker takes no stop_loss or take_profit; use SimBroker, or stop= and limit= orders"
 
 
@@ -108,30 +92,11 @@ class OrderEngine:
         lockstep: bool,
     ) -> None:
         self.mem, self.memf = mem, mem.view(np.float64)
-        self.arena, self.plan, self.broker, self.journal, self.bell, self.lockstep = (
-            arena,
-            plan,
-            broker,
-            journal,
-            bell,
-            lockstep,
-        )
-        self.venue: Venue | None = None
-        if isinstance(broker, SimBroker):
-            ledger = mem[arena.portfolio : arena.board].copy()
-            ledger[0] = 0
-            self.venue = Venue(broker, ledger, arena.markets)
-        self.live: dict[int, Order] = {}
-        self.wanted = [
-            0
-        ] * arena.markets  # orders the venue works, by market: while there are any, the feed sends candles
+        self.arena, self.plan, self.broker, self.journal = arena, plan, broker, journal
+        self.bell, self.lockstep = bell, lockstep
         self.last_number = [0] * len(plan.traders)
-        self.order_id = journal.highest["orders"]
-        self.count = self.trades = self.manual = 0
+        self.count = self.manual = 0
         self.quote_scale = float(self.memf[arena.portfolio + A_QUOTE_SCALE])
-        self._last_filled: Order | None = None
-        self.to_book: list[list[int]] = []
-        self.booked: asyncio.Task[None] | None = None
         self.slice_tasks: list[asyncio.Task[None]] = []
         self.turn: asyncio.Future[None] | None = None  # of the last order taken in
         self.catching_up: asyncio.Task[None] | None = None
@@ -140,11 +105,16 @@ class OrderEngine:
         self.sending: set[asyncio.Task[None]] = set()
         self.tick_to_order: deque[int] = deque(maxlen=LATENCIES)
         self.order_to_durable: deque[int] = deque(maxlen=LATENCIES)
-        self.order_to_fill: deque[int] = deque(maxlen=LATENCIES)
         self.loop = asyncio.new_event_loop()
         self.error: str = ""
         self.on_error: Callable[[str], None] = lambda message: None  # the broker said something odd
         self.on_failure: Callable[[str], None] = lambda message: None  # no order can be sent any more
+        self.books = Bookkeeper(mem, arena, journal, lockstep, self._spawn, self._fail)
+        self.live = LiveOrders(mem, arena, self.books, journal.highest["orders"])
+        self.reports = BrokerReports(mem, arena, plan, journal, self.live, lambda message: self.on_error(message))
+        self.venue = (
+            VenueDesk(mem, arena, plan, journal, self.live, broker, lockstep) if isinstance(broker, SimBroker) else None
+        )
         self._decisions = np.zeros((TAKE, DECISION_WORDS), np.int64)
         self._candles = np.zeros((1024, CANDLE_WORDS), np.int64)
         self._stopping = asyncio.Event()
@@ -173,7 +143,7 @@ class OrderEngine:
 
     async def _main(self) -> None:
         if self.venue is None:
-            await self.broker.connect(self)  # type: ignore[union-attr]
+            await self.broker.connect(self.reports)  # type: ignore[union-attr]
         self.loop.add_reader(self.bell.fd, self._on_bell)
         if not self.lockstep:
             self.loop.call_later(MARK_SECONDS, self._mark_now)
@@ -285,10 +255,9 @@ class OrderEngine:
                 self._spawn(self._cancel_pair(pair, market, d[D_TIME], next_id))
                 continue
             self.count += 1
-            self.order_id += 1
             base_scale = float(self.memf[self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS + M_BASE_SCALE])
             order = Order(
-                self.order_id, f"{self.journal.run}-{number}-{trader}-{j}", d[D_TIME], self.plan.symbols[market],
+                self.live.next_id(), f"{self.journal.run}-{number}-{trader}-{j}", d[D_TIME], self.plan.symbols[market],
                 name, _SIDES[side],
                 _TYPES[kind], units / base_scale, f[o + 4], f[o + 5], f[o + 6], f[o + 7], d[o + 8],
                 float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]),
@@ -298,7 +267,7 @@ class OrderEngine:
             previous = pair
             s = D_SNAPSHOT + (pair - self._first_pair(trader)) * SNAPSHOT_WORDS
             snapshot = (d[s] / base_scale, f[s + 1], f[s + 2], d[D_CASH] / self.quote_scale, f[D_EQUITY], d[D_SEQUENCE])
-            rows.append(self._order_row(order, wall, trader, d[D_N], j, None, snapshot))
+            rows.append(order_row(order, wall, trader, d[D_N], j, None, snapshot))
             reason = checks.REASONS[d[o + 9]]
             if (
                 not reason
@@ -317,17 +286,6 @@ class OrderEngine:
     def _first_pair(self, trader: int) -> int:
         return int(self.plan.rows[trader, T_PAIR])
 
-    @staticmethod
-    def _order_row(
-        order: Order, wall: int, trader: int, n: int | None, signal: int | None, parent: int | None, snapshot: Any
-    ) -> tuple[Any, ...]:
-        return (
-            order.order_id, order.client_order_id, order.timestamp, wall, trader, order.market, order.sign,
-            order.kind, order.units,
-            order.limit_price, order.stop_price, order.expires, n, signal, parent, *snapshot, order.stop_loss,
-            order.take_profit,
-        )  # fmt: skip
-
     def _flush(self, rows: Any, events: Any, begun: Any, ready: list[Order]) -> None:
         if rows:
             self.mem[H_ORDERS] += len(rows)
@@ -337,19 +295,13 @@ class OrderEngine:
         if begun:
             begin_orders(self.mem, self.arena.portfolio, np.array(begun, np.int64))
         for order in ready:
-            self._want(order, 1)
+            self.live.want(order, 1)
             before, self.turn = self.turn, self.loop.create_future()
             task = self._spawn(self._execute(order, before, self.turn))
             self.sending.add(task)
             task.add_done_callback(self.sending.discard)
             if self.lockstep:
                 self.slice_tasks.append(task)
-
-    def _want(self, order: Order, change: int) -> None:
-        m = order.market
-        self.wanted[m] += change
-        self.mem[self.arena.working + m] = self.wanted[m]
-        self.mem[H_OPEN] += change
 
     # -- one order ---------------------------------------------------------------------------------------------------
 
@@ -373,18 +325,18 @@ class OrderEngine:
             return
         order.status = Status.SUBMITTED
         if self.venue is not None:
-            self._submit_to_venue(self.venue, order)
+            self.venue.submit(order)
             return
         if order.replaces:
-            for other in [o for o in self.live.values() if o.pair == order.pair and o.kind != _MARKET]:
+            for other in self.live.working(order.pair):
                 await self._cancel_order(other)
         self.live[order.venue_id] = order
         try:
             await self.broker.submit(order)  # type: ignore[union-attr]
         except asyncio.CancelledError:  # by `drained`, which has waited long enough
-            self._event(order, Status.UNKNOWN, "the engine stopped before the broker had answered")
+            self.reports.event(order, Status.UNKNOWN, "the engine stopped before the broker had answered")
         except Exception as error:  # maybe executed: never resent
-            self._event(order, Status.UNKNOWN, f"submit failed: {type(error).__name__}: {error}")
+            self.reports.event(order, Status.UNKNOWN, f"submit failed: {type(error).__name__}: {error}")
 
     def _withdraw(self, order: Order) -> None:
         """End an order that was never sent."""
@@ -392,31 +344,15 @@ class OrderEngine:
         reason = matching.REASONS[matching.HALTED]
         row = (order.order_id, int(self.mem[H_FEED_TIME]), clock.wall_ns(), int(Status.CANCELED), reason, 0, None)
         self.journal.append("events", [row])
-        self._want(order, -1)
-        self.to_book.append([BOOK_END, order.pair, 0, 0, 0, 0, int(order.kind == _MARKET), 0])
-        self._book_soon()
-
-    def _submit_to_venue(self, venue: Venue, order: Order) -> None:
-        arrival = venue.broker.arrival(order.timestamp, order.venue_id)
-        if order.replaces:
-            venue.cancel_working(order.market, order.pair, arrival, matching.REPLACED)
-        self.live[order.venue_id] = order
-        order.status = Status.ACCEPTED
-        board = self.arena.board + order.market * BOARD_WORDS
-        if not self.lockstep and self.mem[board + BOARD_NUMBER] >= 0 and self.mem[board + BOARD_TIME] >= arrival:
-            order.emit_ns = -abs(order.emit_ns)  # its candle has passed: the fill will be marked late
-        venue.submit(order, arrival)
-        if order.kind != _MARKET:  # it may work for long: say that it does
-            self.journal.append(
-                "events", [(order.order_id, order.timestamp, clock.wall_ns(), int(Status.ACCEPTED), None, 0, None)]
-            )
+        self.live.want(order, -1)
+        self.books.end(order)
+        self.books.soon()
 
     async def _cancel_pair(self, pair: int, market: int, time: int, number: int) -> None:
         if self.venue is not None:
-            arrival = self.venue.broker.arrival(time, number)
-            self.venue.cancel_working(market, pair, arrival, matching.BY_STRATEGY)
+            self.venue.cancel(pair, market, time, number)
             return
-        for order in [o for o in self.live.values() if o.pair == pair and o.kind != _MARKET]:
+        for order in self.live.working(pair):
             await self._cancel_order(order)
 
     async def _cancel_order(self, order: Order) -> None:
@@ -424,9 +360,11 @@ class OrderEngine:
         try:
             await asyncio.wait_for(self.broker.cancel(order), CANCEL_SECONDS)  # type: ignore[union-attr]
         except TimeoutError:
-            self._event(order, Status.UNKNOWN, f"the broker has not answered the cancel within {CANCEL_SECONDS:g} s")
+            self.reports.event(
+                order, Status.UNKNOWN, f"the broker has not answered the cancel within {CANCEL_SECONDS:g} s"
+            )
         except Exception as error:
-            self._event(order, Status.UNKNOWN, f"cancel failed: {type(error).__name__}: {error}")
+            self.reports.event(order, Status.UNKNOWN, f"cancel failed: {type(error).__name__}: {error}")
 
     # -- candles in, events out (simulated venue) ----------------------------------------------------------------------
 
@@ -439,7 +377,7 @@ class OrderEngine:
             for end in np.flatnonzero(self._candles[:count, 0] >> KIND_SHIFT == SLICE).tolist():
                 self._match(self._candles[start:end])
                 _, number, time = self._candles[end, :3].tolist()
-                self._spawn(self._mark_slice(number, time, self.slice_candles))
+                self._spawn(self.books.mark_slice(number, time, self.slice_candles))
                 self.slice_candles, start = [], end + 1
         self._match(self._candles[start:count])
         return count
@@ -448,136 +386,9 @@ class OrderEngine:
         if self.lockstep:
             self.slice_candles += candles.tolist()
         if self.venue is not None and len(candles):
-            self._apply(self.venue.match_all(candles))
+            self.venue.match(candles)
 
-    def _apply(self, happened: list[Any]) -> None:
-        """Journal what happened at the venue, and queue its booking."""
-        if not happened:
-            return
-        wall = clock.wall_ns()
-        orders: list[tuple[Any, ...]] = []
-        events: list[tuple[Any, ...]] = []
-        fills: list[tuple[Any, ...]] = []
-        for (
-            kind,
-            venue_id,
-            pair,
-            market,
-            side,
-            type_,
-            time,
-            quantity,
-            notional,
-            fee,
-            liquidity,
-            final,
-            reason,
-            price,
-            _,
-        ) in happened:
-            if kind == matching.ARMED:
-                orders.append(self._arm(venue_id, pair, market, side, type_, time, quantity, price, wall))
-                continue
-            order = self.live[venue_id]
-            if kind == matching.FILL:
-                self._last_filled = order
-                self.trades += 1
-                late = order.emit_ns < 0
-                self.mem[H_LATE] += late
-                order.filled_units += quantity
-                trader = self.plan.pairs[pair][0]
-                fills.append(
-                    (f"{self.journal.run}-{self.trades}", order.order_id, time, wall, trader, market, side, quantity,
-                    price, notional, fee,
-                     liquidity, int(late))
-                )  # fmt: skip
-                self.to_book.append([BOOK_FILL, pair, side, quantity, notional, fee, 0, abs(order.emit_ns)])
-                order.status = Status.FILLED if final else Status.PARTIALLY_FILLED
-                if final and order.filled_units < order.units:
-                    why = matching.REASONS[reason or matching.TRIMMED_POSITION]
-                    events.append((order.order_id, time, wall, int(Status.FILLED), why, order.filled_units, None))
-            else:
-                order.status = _STATUS_OF[kind]
-                events.append(
-                    (order.order_id, time, wall, int(order.status), matching.REASONS[reason], order.filled_units, None)
-                )
-            if final:
-                del self.live[venue_id]
-                self._want(order, -1)
-                if type_ <= matching.STOP:
-                    self.to_book.append([BOOK_END, pair, 0, 0, 0, 0, int(type_ == _MARKET), 0])
-        self.mem[H_FILLS] += len(fills)
-        for table, rows in (("orders", orders), ("events", events), ("fills", fills)):
-            if rows:
-                self.journal.append(table, rows)
-        self._book_soon()
-
-    def _arm(
-        self,
-        venue_id: int,
-        pair: int,
-        market: int,
-        side: int,
-        type_: int,
-        time: int,
-        units: int,
-        price: float,
-        wall: int,
-    ) -> tuple[Any, ...]:
-        parent_id = venue_id // matching.ID_STEP * matching.ID_STEP
-        parent = self.live.get(parent_id, self._last_filled)  # a parent filled whole has just left
-        assert parent is not None and parent.venue_id == parent_id
-        self.order_id += 1
-        self.mem[H_ORDERS] += 1
-        cell = self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS
-        stop = type_ == matching.STOP_LOSS
-        order = Order(
-            self.order_id, f"{parent.client_order_id}-{'sl' if stop else 'tp'}", time, parent.symbol, parent.trader,
-            _SIDES[side],
-            _TYPES[type_], units / float(self.memf[cell + M_BASE_SCALE]), nan if stop else price,
-            price if stop else nan, nan, nan, 0, price,
-            venue_id, pair, market, side, type_, units, status=Status.ACCEPTED, emit_ns=clock.monotonic_ns(),
-        )  # fmt: skip
-        self.live[venue_id] = order
-        self._want(order, 1)
-        return self._order_row(order, wall, self.plan.pairs[pair][0], None, None, parent.order_id, (None,) * 6)
-
-    # -- booking -----------------------------------------------------------------------------------------------------
-
-    def _book_soon(self) -> None:
-        if self.to_book and self.booked is None:
-            self.booked = self._spawn(self._book())
-
-    async def _book(self) -> None:
-        """Durable first, then the portfolio: whoever sees a position can find its fill in the journal."""
-        try:
-            while self.to_book:
-                batch, self.to_book = self.to_book, []
-                await self.journal.durable()
-                rows = np.array(batch, np.int64)
-                equity, cash = book_rows(
-                    self.mem, self.memf, self.arena.portfolio, self.arena.board, rows, not self.lockstep
-                )
-                now = clock.monotonic_ns()
-                self.order_to_fill.extend(now - row[7] for row in batch if row[0] == BOOK_FILL and row[7] > 0)
-                if not self.lockstep:
-                    self.journal.append("equity", [(int(self.mem[H_FEED_TIME]), float(equity), float(cash))])
-        except StoreError as error:
-            self._fail(str(error))
-        finally:
-            self.booked = None
-
-    async def _settled(self) -> None:
-        """Wait until what has happened is booked."""
-        while self.booked is not None:
-            await asyncio.shield(self.booked)
-
-    async def _mark_slice(self, number: int, time: int, candles: list[list[int]]) -> None:
-        await self._settled()
-        rows = np.array(candles, np.int64).reshape(-1, CANDLE_WORDS)
-        equity, cash = mark_slice(self.mem, self.memf, self.arena.portfolio, rows, rows.view(np.float64), time)
-        self.journal.append("equity", [(time, float(equity), float(cash))])
-        store_and_wake(self.mem, H_MARKED, number)
+    # -- marking -----------------------------------------------------------------------------------------------------
 
     async def _end_slice(self, number: int, tasks: "list[asyncio.Task[None]]") -> None:
         if tasks:
@@ -585,10 +396,7 @@ class OrderEngine:
         store_and_wake(self.mem, H_SUBMITTED, number)
 
     def _mark_now(self) -> None:
-        equity, cash = book_rows(self.mem, self.memf, self.arena.portfolio, self.arena.board, NO_ROWS, True)
-        time = int(self.mem[H_FEED_TIME])
-        if time and not self.error:
-            self.journal.append("equity", [(time, float(equity), float(cash))])
+        self.books.mark(journal=not self.error)
         self.loop.call_later(MARK_SECONDS, self._mark_now)
 
     # -- commands ----------------------------------------------------------------------------------------------------
@@ -604,11 +412,10 @@ class OrderEngine:
         time = int(self.mem[H_FEED_TIME])
         count = len(self.live)
         if self.venue is not None:
-            kind = matching.EXPIRED if status is Status.EXPIRED else matching.CANCELED
-            self._apply(self.venue.end(kind, reason, time))
+            self.venue.end_all(status, reason, time)
         else:
             await asyncio.gather(*(self._cancel_order(order) for order in list(self.live.values())))
-        await self._settled()
+        await self.books.settled()
         return count
 
     async def flatten(self) -> int:
@@ -621,11 +428,11 @@ class OrderEngine:
             units = int(self.mem[pair_cell(self.mem, base, pair) + P_QUANTITY])
             if units == 0:
                 continue
-            self.count, self.order_id, self.manual = self.count + 1, self.order_id + 1, self.manual + 1
+            self.count, self.manual = self.count + 1, self.manual + 1
             side = -1 if units > 0 else 1
             cell = base + ACCOUNT_WORDS + market * MARKET_WORDS
             order = Order(
-                self.order_id, f"{self.journal.run}-m{self.manual}-{trader}-0", time, self.plan.symbols[market],
+                self.live.next_id(), f"{self.journal.run}-m{self.manual}-{trader}-0", time, self.plan.symbols[market],
                 self.plan.traders[trader].name, _SIDES[side], "MARKET",
                 abs(units) / float(self.memf[cell + M_BASE_SCALE]), nan, nan, nan, nan,
                 0, float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]),
@@ -633,7 +440,7 @@ class OrderEngine:
                 _MARKET, abs(units), emit_ns=clock.monotonic_ns(), replaces=True,
                 manual=True,
             )  # fmt: skip
-            rows.append(self._order_row(order, wall, trader, None, None, None, (None,) * 6))
+            rows.append(order_row(order, wall, trader, None, None, None, (None,) * 6))
             ready.append(order)
         begun = [(o.pair, self.last_number[self.plan.pairs[o.pair][0]], 1, True) for o in ready]
         self._flush(rows, [], begun, ready)
@@ -650,117 +457,4 @@ class OrderEngine:
                 await asyncio.wait(others, timeout=1.0)
                 break
             await asyncio.wait(others, timeout=min(left, 1.0))
-        await self._settled()
-
-    # -- what a broker of one's own tells (Reports)
-    # ------------------------------------------------------------------------
-
-    def accepted(self, order: Order) -> None:
-        """See `Reports`."""
-        self._advance(order, Status.ACCEPTED)
-
-    def filled(
-        self, order: Order, quantity: float, price: float, *, fee: float = 0.0, maker: bool = False,
-        trade_id: str | None = None,
-        timestamp: int | None = None,
-    ) -> None:  # fmt: skip
-        """See `Reports`."""
-        cell = self.arena.portfolio + ACCOUNT_WORDS + order.market * MARKET_WORDS
-        if not (isfinite(quantity) and isfinite(price) and isfinite(fee) and quantity > 0 and price > 0):
-            raise BrokerError(
-                f"a fill of {quantity!r} at {price!r}, fee {fee!r}, for {order.client_order_id} cannot be booked: "
-                "quantity and price must be finite numbers above 0, the fee finite"
-            )
-        if trade_id in order.trades:
-            return
-        units = round(quantity * float(self.memf[cell + M_BASE_SCALE]))
-        notional = int(notional_of(float(price), units, float(self.memf[cell + M_TO_QUOTE])))
-        if units <= 0 or notional < 0:
-            raise BrokerError(
-                f"a fill of {quantity!r} at {price!r} for {order.client_order_id} cannot be booked: "
-                "it is less than a unit of the market, or more than can be counted"
-            )
-        left = order.units - order.filled_units
-        if units > left:
-            self.on_error(
-                f"broker filled {units} units of {order.client_order_id}, {left} were left; booked as it says"
-            )
-        scale = 10 ** self.plan.instruments[order.market].quote_scale
-        order.filled_units += units
-        final = order.filled_units >= order.units
-        time, wall = int(self.mem[H_FEED_TIME]) if timestamp is None else timestamp, clock.wall_ns()
-        self.trades += 1
-        name = trade_id if trade_id is not None else f"{self.journal.run}-{self.trades}"
-        order.trades.add(name)
-        trader, liquidity = self.plan.pairs[order.pair][0], Liquidity.MAKER if maker else Liquidity.TAKER
-        fee_units = -int(-fee * scale // 1)
-        self.journal.append(
-            "fills",
-            [
-                (
-                    name,
-                    order.order_id,
-                    time,
-                    wall,
-                    trader,
-                    order.market,
-                    order.sign,
-                    units,
-                    float(price),
-                    notional,
-                    fee_units,
-                    int(liquidity),
-                    0,
-                )
-            ],
-        )
-        self.mem[H_FILLS] += 1
-        self.to_book.append([BOOK_FILL, order.pair, order.sign, units, notional, fee_units, 0, order.emit_ns])
-        order.status = Status.FILLED if final else Status.PARTIALLY_FILLED
-        if final:
-            self._leave(order)
-        self._book_soon()
-
-    def rejected(self, order: Order, reason: str) -> None:
-        """See `Reports`."""
-        self._event(order, Status.REJECTED, reason)
-
-    def canceled(self, order: Order, reason: str = "") -> None:
-        """See `Reports`."""
-        self._event(order, Status.CANCELED, reason)
-
-    def expired(self, order: Order, reason: str = "") -> None:
-        """See `Reports`."""
-        self._event(order, Status.EXPIRED, reason)
-
-    def _advance(self, order: Order, status: Status) -> bool:
-        if not may_follow(Status(order.status), status):
-            return False
-        order.status = status
-        return True
-
-    def _event(self, order: Order, status: Status, reason: str) -> None:
-        if not self._advance(order, status):
-            self.on_error(
-                f"broker reported {status.name} for {order.client_order_id}, which is "
-                f"{Status(order.status).name}; ignored"
-            )
-            return
-        row = (
-            order.order_id,
-            int(self.mem[H_FEED_TIME]),
-            clock.wall_ns(),
-            int(status),
-            reason,
-            order.filled_units,
-            None,
-        )
-        self.journal.append("events", [row])
-        if status not in _LEFT:
-            self._leave(order)
-        self._book_soon()
-
-    def _leave(self, order: Order) -> None:
-        if self.live.pop(order.venue_id, None) is not None:
-            self._want(order, -1)
-            self.to_book.append([BOOK_END, order.pair, 0, 0, 0, 0, int(order.kind == _MARKET), 0])
+        await self.books.settled()

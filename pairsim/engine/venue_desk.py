@@ -1,0 +1,154 @@
+"""The desk between the order engine and the simulated venue: what happened there is written down and booked.
+
+It decides nothing: prices, sizes and fees are the matching kernel's.
+"""
+
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from pairsim import clock
+from pairsim.brokers.broker import Order
+from pairsim.brokers.sim import SimBroker, Venue
+from pairsim.engine.arena import BOARD_NUMBER, BOARD_TIME, BOARD_WORDS, H_FILLS, H_LATE, H_ORDERS, Arena
+from pairsim.engine.live_orders import LiveOrders, order_row
+from pairsim.engine.plan import Plan
+from pairsim.orders import matching
+from pairsim.orders.order import OrderType, Status
+from pairsim.portfolio.layout import ACCOUNT_WORDS, M_BASE_SCALE, MARKET_WORDS
+from pairsim.store.journal import Journal
+
+_MARKET = int(OrderType.MARKET)
+_TYPES = [t.name for t in OrderType]
+_SIDES = {1: "BUY", -1: "SELL"}
+_STATUS_OF = {matching.CANCELED: Status.CANCELED, matching.EXPIRED: Status.EXPIRED, matching.REJECTED: Status.REJECTED}
+PRICE = 13  # place in an EVENT row
+
+
+class VenueDesk:
+    """Lives in the order engine's loop."""
+
+    def __init__(
+        self, mem: np.ndarray, arena: Arena, plan: Plan, journal: Journal, live: LiveOrders, broker: SimBroker,
+        lockstep: bool,
+    ) -> None:  # fmt: skip
+        self.mem, self.memf, self.arena, self.plan, self.journal = mem, mem.view(np.float64), arena, plan, journal
+        self.live, self.books, self.broker, self.lockstep = live, live.books, broker, lockstep
+        ledger = mem[arena.portfolio : arena.board].copy()
+        ledger[0] = 0
+        self.venue = Venue(broker, ledger, arena.markets)
+        self._trades = 0
+        self._last_filled: Order | None = None
+
+    def submit(self, order: Order) -> None:
+        """Send a durable order."""
+        arrival = self.broker.arrival(order.timestamp, order.venue_id)
+        if order.replaces:
+            self.venue.cancel_working(order.market, order.pair, arrival, matching.REPLACED)
+        self.live[order.venue_id] = order
+        order.status = Status.ACCEPTED
+        board = self.arena.board + order.market * BOARD_WORDS
+        if not self.lockstep and self.mem[board + BOARD_NUMBER] >= 0 and self.mem[board + BOARD_TIME] >= arrival:
+            order.emit_ns = -abs(order.emit_ns)  # its candle has passed: the fill will be marked late
+        self.venue.submit(order, arrival)
+        if order.kind != _MARKET:  # it may work for long: say that it does
+            self.journal.append(
+                "events", [(order.order_id, order.timestamp, clock.wall_ns(), int(Status.ACCEPTED), None, 0, None)]
+            )
+
+    def cancel(self, pair: int, market: int, time: int, number: int) -> None:
+        """Cancel what works of a trader in a market, decided at ``time``; the delay is drawn from ``number``."""
+        self.venue.cancel_working(market, pair, self.broker.arrival(time, number), matching.BY_STRATEGY)
+
+    def match(self, candles: np.ndarray) -> None:
+        """Let the venue see candles, records int64[n, 8]."""
+        self._apply(self.venue.match_all(candles))
+
+    def end_all(self, status: Status, reason: int, time: int) -> None:
+        """Take every working order out of the market."""
+        kind = matching.EXPIRED if status is Status.EXPIRED else matching.CANCELED
+        self._apply(self.venue.end(kind, reason, time))
+
+    def _apply(self, happened: list[Any]) -> None:
+        """Journal what happened at the venue, and queue its booking."""
+        if not happened:
+            return
+        wall = clock.wall_ns()
+        orders: list[tuple[Any, ...]] = []
+        events: list[tuple[Any, ...]] = []
+        fills: list[tuple[Any, ...]] = []
+        for event in happened:
+            (
+                kind,
+                venue_id,
+                pair,
+                market,
+                side,
+                type_,
+                time,
+                quantity,
+                notional,
+                fee,
+                liquidity,
+                final,
+                reason,
+                price,
+                _,
+            ) = event
+            if kind == matching.ARMED:
+                orders.append(self._arm(event, wall))
+                continue
+            order = self.live[venue_id]
+            if kind == matching.FILL:
+                self._last_filled = order
+                self._trades += 1
+                late = order.emit_ns < 0
+                self.mem[H_LATE] += late
+                order.filled_units += quantity
+                trader = self.plan.pairs[pair][0]
+                fills.append(
+                    (f"{self.journal.run}-{self._trades}", order.order_id, time, wall, trader, market, side, quantity,
+                    price, notional, fee,
+                     liquidity, int(late))
+                )  # fmt: skip
+                self.books.fill(order, pair, side, quantity, notional, fee)
+                order.status = Status.FILLED if final else Status.PARTIALLY_FILLED
+                if final and order.filled_units < order.units:
+                    why = matching.REASONS[reason or matching.TRIMMED_POSITION]
+                    events.append((order.order_id, time, wall, int(Status.FILLED), why, order.filled_units, None))
+            else:
+                order.status = _STATUS_OF[kind]
+                events.append(
+                    (order.order_id, time, wall, int(order.status), matching.REASONS[reason], order.filled_units, None)
+                )
+            if final:
+                del self.live[venue_id]
+                self.live.want(order, -1)
+                if type_ <= matching.STOP:
+                    self.books.end(order)
+        self.mem[H_FILLS] += len(fills)
+        for table, rows in (("orders", orders), ("events", events), ("fills", fills)):
+            if rows:
+                self.journal.append(table, rows)
+        self.books.soon()
+
+    def _arm(self, event: Any, wall: int) -> tuple[Any, ...]:
+        """A protective order that a fill of its parent has set up: from now on it is an order like any other."""
+        _, venue_id, pair, market, side, type_, time, units, *_ = event
+        price = event[PRICE]
+        parent_id = venue_id // matching.ID_STEP * matching.ID_STEP
+        parent = self.live.get(parent_id, self._last_filled)  # a parent filled whole has just left
+        assert parent is not None and parent.venue_id == parent_id
+        self.mem[H_ORDERS] += 1
+        cell = self.arena.portfolio + ACCOUNT_WORDS + market * MARKET_WORDS
+        stop = type_ == matching.STOP_LOSS
+        order = Order(
+            self.live.next_id(), f"{parent.client_order_id}-{'sl' if stop else 'tp'}", time, parent.symbol,
+            parent.trader, _SIDES[side], _TYPES[type_], units / float(self.memf[cell + M_BASE_SCALE]),
+            nan if stop else price, price if stop else nan, nan, nan, 0, price,
+            venue_id, pair, market, side, type_, units, status=Status.ACCEPTED, emit_ns=clock.monotonic_ns(),
+        )  # fmt: skip
+        self.live[venue_id] = order
+        self.live.want(order, 1)
+        return order_row(order, wall, self.plan.pairs[pair][0], None, None, parent.order_id, (None,) * 6)
