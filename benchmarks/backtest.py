@@ -285,6 +285,19 @@ def edited(bars: Bars) -> None:
     show("a cell edited", {"to the next result": (statistics.median(found), min(found))})
 
 
+def dragged(bars: Bars, repeats: int) -> None:
+    """A drag of the explorer's slider: trading, statistics, picture, without a page."""
+    panel = ps.explore(Cross, bars, cash=1e10)
+    slider = panel._controls.by_name["fast"]
+
+    def drag() -> None:
+        slider.value = 10 + (slider.value - 9) % 10
+        _ = panel.result
+
+    show("ps.explore", alternate(repeats, {"a drag, from slider to picture sent": drag}))
+    panel.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--candles", type=int, default=1_000_000)
@@ -304,6 +317,7 @@ def main() -> None:
     workload(rsi, bars, lambda: hand_rsi(data.open, data.close, 14, 30.0, 70.0, 1e10, 0.001), options.repeats, **typed)
     others(bars, options.repeats)
     edited(bars)
+    dragged(bars, options.repeats)
     scaling(options.repeats)
     if options.cold:
         cold(options.candles, 5)

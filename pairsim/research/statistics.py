@@ -124,7 +124,11 @@ def days_a_year(days: NDArray[np.int64]) -> int:
 
 def drawdown(equity: Floats, cash: float) -> Floats:
     """Equity / its highest so far (the opening cash included) - 1, at each mark."""
-    return equity / np.maximum.accumulate(np.maximum(equity, cash)) - 1.0
+    level: Floats = np.maximum.accumulate(equity)
+    np.maximum(level, cash, out=level)
+    np.divide(equity, level, out=level)
+    level -= 1.0
+    return level
 
 
 def day_ends(times: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
