@@ -18,6 +18,7 @@ from pairsim.errors import PairsimError
 from pairsim.notebook.history import FloatArray, History, TimeArray, profit_over_fills
 from pairsim.notebook.look import Look, Looker
 from pairsim.notebook.order_log import OrderLog
+from pairsim.notebook.views import together
 
 if TYPE_CHECKING:
     from pairsim.engine.engine import Engine
@@ -127,8 +128,9 @@ class Source:
                     return
                 self.observe()
                 look = self.look
-                for panel in list(self._panels):
-                    self.show(panel, look)
+                with together():
+                    for panel in list(self._panels):
+                        self.show(panel, look)
                 if look.ended:
                     self._finish(look)
                     return

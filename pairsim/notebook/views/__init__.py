@@ -4,6 +4,6 @@ from pairsim.notebook.views.candle import CandleView
 from pairsim.notebook.views.line import LineView
 from pairsim.notebook.views.table import Column, TableView
 from pairsim.notebook.views.tiles import TilesView
-from pairsim.notebook.views.view import View, flush_together
+from pairsim.notebook.views.view import View, together
 
-__all__ = ["CandleView", "Column", "LineView", "TableView", "TilesView", "View", "flush_together"]
+__all__ = ["CandleView", "Column", "LineView", "TableView", "TilesView", "View", "together"]

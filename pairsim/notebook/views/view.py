@@ -6,9 +6,10 @@ nothing a page does raises into the caller. Sending takes no part of the kernel'
 
 import uuid
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import RLock
+from threading import RLock, local
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import anywidget
@@ -25,6 +26,7 @@ Tone = Literal["", "good", "bad", "warning", "muted"]
 
 _STATIC: Final = Path(__file__).parents[1] / "static"
 _sending: Final = RLock()  # held while messages are made and sent: they leave in the order of their numbers
+_thread: Final = local()
 _views: Final["weakref.WeakValueDictionary[str, View]"] = weakref.WeakValueDictionary()
 
 
@@ -69,6 +71,10 @@ class View(anywidget.AnyWidget):
         """Everything there is to show, under the lock."""
         raise NotImplementedError
 
+    def _has_changed(self) -> bool:
+        """Whether ``_changes`` has something to tell. Under the lock."""
+        raise NotImplementedError
+
     def _changes(self) -> tuple[wire.Header, wire.Arrays] | None:
         """What has changed since the last call, or None; told again it must do no harm. Under the lock."""
         raise NotImplementedError
@@ -94,10 +100,16 @@ class View(anywidget.AnyWidget):
         -------
         Whether something was sent. Call it again later if not: nothing is lost by waiting.
         """
-        return flush_together([self]) > 0
+        return self._send_due(urgent=False)
 
-    def _due(self, *, urgent: bool = False) -> bytes | None:
-        """The message to be sent now, if any."""
+    def _send_due(self, *, urgent: bool) -> bool:
+        with _sending:
+            message = self._due(urgent=urgent)
+            if message is not None:
+                self._post(message)
+        return message is not None
+
+    def _due(self, *, urgent: bool) -> bytes | None:
         now = clock.monotonic_ns()
         with self._lock:
             if self._final and not (self._whole_wanted or self._news):
@@ -108,15 +120,6 @@ class View(anywidget.AnyWidget):
                 return None
             self._delivery.sent(now, data=verdict == "data")
             return self._next_message() if verdict == "data" else self._encoded("alive", {}, {})
-
-    def _send_now(self) -> None:
-        with _sending:
-            message = self._due(urgent=True)
-            if message is not None:
-                self._post([self._options["id"]], [message])
-
-    def _has_changed(self) -> bool:
-        raise NotImplementedError
 
     def _next_message(self) -> bytes:
         changes = self._changes()
@@ -130,11 +133,18 @@ class View(anywidget.AnyWidget):
         known = {"what": what, "sequence": self._delivery.sequence, "at": clock.wall_ns() / 1e6, "final": self._final}
         return wire.encode({**known, "message": self._message, **header}, arrays)
 
-    def _post(self, names: list[str], messages: list[bytes]) -> None:
+    def _post(self, message: bytes) -> None:
+        gathered: list[tuple[View, bytes]] | None = getattr(_thread, "gathered", None)
+        if gathered is None:
+            self._carry([(self, message)])
+        else:
+            gathered.append((self, message))
+
+    def _carry(self, messages: "list[tuple[View, bytes]]") -> None:
         """Send messages of some views through the comm of this one."""
         # A comm that has gone, a socket that is closing: the page is lost, not the caller.
         try:
-            self.send({"for": names}, messages)
+            self.send({"for": [view._options["id"] for view, _ in messages]}, [message for _, message in messages])
         except Exception as error:
             self.log.debug("a view could not be sent: %s", error)
 
@@ -158,7 +168,7 @@ class View(anywidget.AnyWidget):
         """No more data comes: the view stays as the last picture and never counts as stale. Sent at once."""
         with self._lock:
             self._final = self._news = True
-        self._send_now()
+        self._send_due(urgent=True)
 
     # --- taking it away --------------------------------------------------------------------------------------------
 
@@ -175,7 +185,7 @@ class View(anywidget.AnyWidget):
         target = Path(path)
         with self._lock:
             self._pictures.append(target)
-        self._post([self._options["id"]], [self._encoded("picture", {}, {})])
+        self._post(self._encoded("picture", {}, {}))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -189,18 +199,18 @@ class View(anywidget.AnyWidget):
             return f"{type(self).__name__}({self.title!r}): {self._summary()}"
 
 
-def flush_together(views: Iterable[View]) -> int:
-    """Flush several views as one message to the page: what a message costs the kernel, 0.3 ms and more, is paid once.
-
-    Returns
-    -------
-    How many of them had something to send.
-    """
-    with _sending:
-        due = [(view, message) for view in views if (message := view._due()) is not None]
-        if due:
-            due[0][0]._post([view._options["id"] for view, _ in due], [message for _, message in due])
-    return len(due)
+@contextmanager
+def together() -> Iterator[None]:
+    """What this thread flushes within leaves as one message at the end: its cost, 0.3 ms and more, is paid once."""
+    gathered: list[tuple[View, bytes]] = []
+    _thread.gathered = gathered
+    try:
+        yield
+    finally:
+        _thread.gathered = None
+        carrier = next((view for view, _ in gathered if view.comm is not None), None)
+        if carrier is not None:
+            carrier._carry(gathered)
 
 
 def _heard(view: View, content: Any, buffers: list[Any]) -> None:
@@ -218,7 +228,7 @@ def _heard(view: View, content: Any, buffers: list[Any]) -> None:
             needed = int(content["need"]) >= view._whole_sent
             view._whole_wanted |= needed
         if needed:
-            view._send_now()
+            view._send_due(urgent=True)
     if content.get("picture") and buffers:
         with view._lock:
             waiting, view._pictures = view._pictures, []

@@ -77,7 +77,7 @@ class Shown:
         self.lost = False
         self.sizes: list[int] = []
         self.outbox: list[tuple[list[str], list[bytes]]] = []
-        view._post = self._carry  # type: ignore[method-assign]
+        view.send = self._carry
         self.load()
         for _ in range(outputs):
             self.page.evaluate("([id, width]) => output(id, width)", [self.id, width])
@@ -88,10 +88,10 @@ class Shown:
         sent = {"_options": state["_options"], "_snapshot": base64.b64encode(state["_snapshot"]).decode()}
         self.page.evaluate("([id, state]) => mount(id, state)", [self.id, sent])
 
-    def _carry(self, names: list[str], messages: list[bytes]) -> None:
+    def _carry(self, content: dict[str, list[str]], messages: list[bytes]) -> None:
         self.sizes.append(sum(map(len, messages)))
         if not self.lost:
-            self.outbox.append((names, messages))
+            self.outbox.append((content["for"], messages))
 
     def send(self) -> None:
         """Flush whatever the time is, and let the page have it."""
