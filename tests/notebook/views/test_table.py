@@ -137,7 +137,8 @@ def test_whoever_reads_further_down_keeps_their_rows_when_new_ones_come(blank: B
     view = _view(500)
     shown = blank.show(view)
     shown.settle()
-    seen = """() => { const box = document.querySelector(".ps-scroll"); const top = box.getBoundingClientRect().top + 40;
+    seen = """() => { const box = document.querySelector(".ps-scroll");
+        const top = box.getBoundingClientRect().top + 40;
         return [...box.querySelectorAll(".ps-rows > .ps-tr:not([hidden])")]
             .find((row) => row.getBoundingClientRect().bottom > top)?.children[1].textContent; }"""
     shown.page.evaluate("document.querySelector('.ps-scroll').scrollTop = 2400")
