@@ -5,6 +5,7 @@ however the work is split. What is sent to another process is a `Job`; what runs
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,16 +87,22 @@ class Runner:
         self._course_axis = list(job.space.axes).index(SYMBOL) if SYMBOL in job.space.axes else -1
         if self._course_axis >= 0:
             self._symbols = tuple(str(symbol) for symbol in job.space.axes[SYMBOL])
-            self._histories = [_alone(job.bars.history, symbol) for symbol in self._symbols]
+            self._histories = _each_alone(job.bars, self._symbols)
         self.calendars = calendars_of(self._histories)
-        same = len({len(calendar.periods) for calendar in self.calendars}) == 1
+        same = all(calendar is self.calendars[0] for calendar in self.calendars)
         self.blocks = blocks_for(len(job.space), len(self.calendars[0].periods)) if same else 0
         self._stages: dict[Shape, Stage] = {}
+        self._left = np.bincount(self._courses(0, len(job.space)), minlength=len(self._histories))
         self._lock = threading.Lock()
 
     def needs(self, first: int, last: int) -> Needs:
         """Indicators that combinations need, without computing one."""
         return needs_of(self.job.strategy, self.job.space, first, last, self.job.strategy_of)
+
+    def prepare(self, needs: Needs) -> None:
+        """Make what all threads share, and compile, before any of them begins."""
+        for number, shape in enumerate(needs.shapes):
+            self._stage(shape, int(np.argmax(needs.shape_of == number)))
 
     def check_causality(self, needs: Needs) -> str:
         """One line about all indicators that combinations need.
@@ -129,7 +136,17 @@ class Runner:
                     stage = self._stage(shape, first + int(at[0]))
                     jobs = self._jobs(stage, part, at, first)
                 rows[at] = stage.run(jobs)
+        self._forget(first, last)
         return rows
+
+    def _forget(self, first: int, last: int) -> None:
+        """Let go of the indicators of courses whose last combination has been run."""
+        with self._lock:
+            done, counts = np.unique(self._courses(first, last), return_counts=True)
+            self._left[done] -= counts
+            for course in done[self._left[done] == 0].tolist():
+                for stage in self._stages.values():
+                    stage.forget(course)
 
     def failure(self, k: int) -> str:
         """What went wrong with a combination, by running it alone: candle, values, traceback."""
@@ -150,23 +167,37 @@ class Runner:
             return False  # a row will say so
 
     @property
+    def candles(self) -> int:
+        """Candles of the longest course."""
+        return max(len(history.columns.open_time) for history in self._histories)
+
+    @property
+    def courses(self) -> int:
+        """Histories that combinations trade on, one by one: the symbols, or all there is."""
+        return len(self._histories)
+
+    @property
     def candles_computed(self) -> int:
-        """Candles over which each indicator is computed."""
+        """Candles over which each indicator is computed, on the longest course."""
         every = self.job.bars.interval_ns if self.job.every is None else parse_interval(self.job.every)
-        shorter = max(1, every // self.job.bars.interval_ns)
-        return sum(len(history.columns.open_time) for history in self._histories) // shorter
+        return self.candles // max(1, every // self.job.bars.interval_ns)
 
     def calendar(self, k: int) -> Calendar:
         """Times of the history that a combination trades on."""
         return self.calendars[self._course(k)]
 
+    def _courses(self, first: int, last: int) -> NDArray[np.int32]:
+        """The course of each combination."""
+        axis = self._course_axis
+        return self.job.space.positions[first:last, axis] if axis >= 0 else np.zeros(last - first, np.int32)
+
     def _course(self, k: int) -> int:
-        return int(self.job.space.positions[k, self._course_axis]) if self._course_axis >= 0 else 0
+        return int(self._courses(k, k + 1)[0])
 
     def _jobs(self, stage: Stage, part: Needs, at: NDArray[np.int64], first: int) -> Words:
         """The jobs of these combinations of a part, which share a stage."""
         positions = self.job.space.positions[first + at]
-        courses = positions[:, self._course_axis] if self._course_axis >= 0 else np.zeros(len(at), np.int32)
+        courses = self._courses(first, first + len(part.shape_of))[at]
         which = part.which[at, : len(stage.outputs)]
         jobs = np.empty((len(at), stage.job_words), np.int64)
         jobs[:, J_COURSE] = courses
@@ -195,7 +226,7 @@ class Runner:
         if shape not in self._stages:
             plan = self._plan(self.job.strategy_of(k), self._symbols[0])
             declared = {instrument.symbol: instrument for instrument in self.job.instruments}
-            instruments = [declared.get(symbol, Instrument(symbol)) for symbol in self._symbols]
+            instruments = [declared.get(symbol) for symbol in self._symbols]
             self._stages[shape] = Stage(
                 plan, self._histories, self.calendars, self.job.account, instruments, self.blocks
             )
@@ -207,10 +238,16 @@ class Runner:
         return make_plan(traders, self.job.bars.interval_ns, self.job.instruments, markets=symbols)
 
 
-def _alone(whole: History, symbol: str) -> History:
-    """One market of a history, without copying."""
-    if whole.columns.symbols == (symbol,):
-        return whole
-    series = whole.series(whole.columns.symbols.index(symbol), whole.base_ns)
-    market = np.zeros(len(series), np.int64)
-    return History(Columns((symbol,), market, series.opened, *series.prices), whole.base_ns)
+def _each_alone(bars: Bars, symbols: Sequence[str]) -> list[History]:
+    """A history for each of these markets, without copying; those with the same times share them."""
+    if bars.columns.symbols == tuple(symbols):
+        places = list(range(len(symbols)))
+    else:
+        known = {symbol: k for k, symbol in enumerate(bars.columns.symbols)}
+        places = [known[symbol] for symbol in symbols]
+    whole, market, made = bars.history, np.zeros(len(bars.columns.open_time), np.int64), []
+    for symbol, place in zip(symbols, places, strict=True):
+        series = whole.series(place, whole.base_ns)
+        columns = Columns((symbol,), market[: len(series)], series.opened, *series.prices)
+        made.append(History(columns, whole.base_ns))
+    return made

@@ -7,7 +7,7 @@ What is finished is kept, whatever happens to the rest. A part that an executor 
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Any, Final
 
@@ -28,7 +28,6 @@ Progress = Callable[[int], None]
 
 _CANDLES: Final = 8_000_000  # of a part in a thread: 30 to 60 ms, as long as an interrupt waits
 _PARTS: Final = 4  # for each process: few enough to send, enough to even out
-_LOOK_SECONDS: Final = 0.1
 _WORTH_PROCESSES: Final = 4_000_000  # evaluations of plain Python: 2.5 s of one thread
 
 
@@ -90,9 +89,13 @@ def cores() -> int:
 
 
 def _in_threads(runner: Runner, needs: Needs, threads: ThreadPoolExecutor) -> dict["Future[Floats]", Range]:
-    candles = len(runner.job.bars.columns.open_time)
-    step = max(1, min(_CANDLES // max(candles, 1), -(-len(runner.job.space) // (4 * cores()))))
+    step = part_size(runner)
     return {threads.submit(runner.rows, *part, needs): part for part in _ranges(len(runner.job.space), step)}
+
+
+def part_size(runner: Runner) -> int:
+    """Combinations of a part for a thread: short enough to be waited for, four for each core at least."""
+    return max(1, min(_CANDLES // max(runner.candles, 1), -(-len(runner.job.space) // (_PARTS * cores()))))
 
 
 def _sent(job: Job, executor: Any) -> dict[Any, Range]:
@@ -161,12 +164,9 @@ def _collect(rows: Rows, parts: dict[Any, Range], runner: Runner, progress: Prog
 
 def _finished(parts: dict[Any, Range]) -> Iterator[Any]:
     """Futures as they finish."""
-    if not isinstance(next(iter(parts)), Future):
-        from distributed import as_completed
+    if isinstance(next(iter(parts)), Future):
+        yield from as_completed(parts)
+    else:
+        from distributed import as_completed as on_the_cluster
 
-        yield from as_completed(list(parts))
-        return
-    waiting = set(parts)
-    while waiting:
-        done, waiting = wait(waiting, _LOOK_SECONDS, FIRST_COMPLETED)
-        yield from sorted(done, key=lambda future: parts[future])
+        yield from on_the_cluster(list(parts))

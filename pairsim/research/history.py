@@ -91,6 +91,15 @@ class History:
         return starts, opened, tuple(prices)
 
     @cached_property
+    def _same_times(self) -> NDArray[np.int64] | None:
+        """The open times of every market as one array, where all have the same: who shares it shares its calendar."""
+        starts, opened, _ = self._by_market
+        if len(set(np.diff(starts).tolist())) != 1:
+            return None
+        times = opened.reshape(len(starts) - 1, -1)
+        return np.ascontiguousarray(times[0]) if np.all(times == times[0]) else None
+
+    @cached_property
     def slices(self) -> NDArray[np.int64]:
         """Open time of each slice."""
         times = self.columns.open_time
@@ -115,7 +124,8 @@ class History:
             return Series(columns.open_time, tuple(np.ascontiguousarray(getattr(columns, name)) for name in _PRICES))
         starts, opened, prices = self._by_market
         mine = slice(int(starts[market]), int(starts[market + 1]))
-        return Series(opened[mine], tuple(price[mine] for price in prices))
+        times = opened[mine] if self._same_times is None else self._same_times
+        return Series(times, tuple(price[mine] for price in prices))
 
     def _resampled(self, market: int, interval_ns: int) -> Series:
         base = self.series(market, self.base_ns)

@@ -38,7 +38,8 @@ class Judgement:
     periods : returns of each that were judged; ``daily`` says whether they are days.
     deflated_sharpe : probability that the winner's true Sharpe ratio is above what the best of so many trials without
         skill would show (Bailey, López de Prado 2014).
-    overfitting : probability that the best of one half of time is below the median in the other (Bailey et al. 2015).
+    overfitting : probability that the best of one half of time is below the median in the other (Bailey et al. 2015);
+        NaN for a single trial, too few periods, or symbols whose candles are of different times.
     """
 
     trials: int

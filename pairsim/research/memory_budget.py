@@ -5,7 +5,9 @@ from typing import Final
 
 from pairsim.errors import InputError
 from pairsim.research.combinations import Runner
+from pairsim.research.division import cores, part_size
 from pairsim.research.indicator_needs import Needs
+from pairsim.research.space import SYMBOL
 from pairsim.research.sweep_layout import ROW_WORDS
 
 _UNITS: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -38,18 +40,26 @@ def check_memory(runner: Runner, needs: Needs, budget: int) -> None:
     InputError
         The message says what it would take and what would fit.
     """
-    rows = len(runner.job.space) * (8 * ROW_WORDS + _JOB)
-    candles = runner.candles_computed
-    columns = sum(len(indicator.fields) for indicator in needs.indicators)
+    count, candles = len(runner.job.space), runner.candles_computed
+    rows = count * (8 * ROW_WORDS + _JOB)
+    columns = sum(len(indicator.fields) for indicator in needs.indicators) * _at_a_time(runner)
     computed = 8 * columns * candles
     if rows + computed <= budget:
         return
     fitting = max(0, budget - rows) // (8 * max(candles, 1))
     raise InputError(
         f"memory={told(budget)}: this sweep needs {told(rows + computed)}: {columns:,} indicator columns of "
-        f"{candles:,} candles ({told(computed)}) and {len(runner.job.space):,} rows ({told(rows)}). "
+        f"{candles:,} candles ({told(computed)}) and {count:,} rows ({told(rows)}). "
         f'{fitting:,} columns would fit: take fewer values, a shorter history, or memory="{told(rows + computed)}"'
     )
+
+
+def _at_a_time(runner: Runner) -> int:
+    """Courses whose indicators are held at a time: where the symbol is the slowest axis, those of parts under way."""
+    if next(iter(runner.job.space.axes)) != SYMBOL:
+        return runner.courses
+    each = -(-len(runner.job.space) // runner.courses)
+    return min(runner.courses, cores() * (-(-part_size(runner) // each) + 1))
 
 
 def told(size: int) -> str:

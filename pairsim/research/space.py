@@ -141,8 +141,9 @@ def _symbols(given: Any, symbols: Sequence[str], strategy: Strategy) -> tuple[Va
     if strategy.markets != 1:
         raise InputError(f"space[{SYMBOL!r}]: {type(strategy).__name__} trades {strategy.markets} markets at once")
     values = tuple(_listed(given))
+    known = set(symbols)
     for value in values:
-        if value not in symbols:
+        if value not in known:
             raise InputError(f"space[{SYMBOL!r}]: bars has no {value!r}, it has {', '.join(map(repr, symbols[:8]))}")
     return values
 

@@ -41,6 +41,7 @@ from pairsim.research.sweep_layout import (
     COURSE_WORDS,
     J_RECORD,
     K_CANDLES,
+    K_CLOSE,
     K_COUNT,
     K_DAY_ENDS,
     K_DAYS,
@@ -130,7 +131,7 @@ class Stage:
     ----------
     plan : of the traders of one combination, whose class, layout of indicators and markets all of them share.
     histories : one for each course; more than one only where the plan has a single market.
-    calendars, instruments : of each course. blocks : into how many blocks its periods are cut.
+    calendars, instruments : of each course (None: undeclared). blocks : into how many blocks its periods are cut.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class Stage:
         histories: Sequence[History],
         calendars: Sequence[Calendar],
         account: Account,
-        instruments: Sequence[Instrument],
+        instruments: Sequence[Instrument | None],
         blocks: int,
     ) -> None:
         self.plan, self.histories, self._calendars, self.blocks = plan, histories, calendars, blocks
@@ -150,13 +151,15 @@ class Stage:
         alone = self.prepared.alone and all(series.one_by_one for each in self.series for series in each)
         self.kernel = _kernel(sweep_alone if alone else sweep_together)
         self._kept: list[np.ndarray] = []
-        self._addresses: dict[tuple[Series, Indicator], tuple[int, ...]] = {}
+        self._addresses: dict[Series, dict[Indicator, tuple[int, ...]]] = {}
         self.outputs = [len(indicator.fields) for _, indicator in plan.codes[0].indicators]
-        self._market = np.zeros(max(len(h.columns.market) for h in histories), np.int64)
-        opening = [self.prepared.portfolio] * len(histories)
-        if len(histories) > 1 and any(each != instruments[0] for each in instruments[1:]):
-            opening = [self._opening(instrument, account) for instrument in instruments]
-        self.courses = np.array([self._course(k, words) for k, words in enumerate(opening)], np.int64)
+        undeclared = self.prepared.portfolio if instruments[0] is None else self._opening(Instrument("?"), account)
+        opening = [undeclared if each is None else self._opening(each, account) for each in instruments]
+        if len(histories) == 1:
+            opening = [self.prepared.portfolio]  # of all its markets
+        self.courses = np.zeros((len(histories), COURSE_WORDS), np.int64)
+        for k, words in enumerate(opening):
+            self._lay_out(k, self.courses[k], words)
         self._places = threading.local()
 
     @property
@@ -181,10 +184,16 @@ class Stage:
         return found
 
     def _columns(self, series: Series, indicator: Indicator) -> tuple[int, ...]:
-        known = self._addresses.get((series, indicator))
-        if known is None:
-            known = self._addresses[series, indicator] = tuple(_at(column) for column in series.outputs(indicator))
-        return known
+        known = self._addresses.setdefault(series, {})
+        if indicator not in known:
+            known[indicator] = tuple(_at(column) for column in series.outputs(indicator))
+        return known[indicator]
+
+    def forget(self, course: int) -> None:
+        """Let go of the indicators of a course."""
+        for series in self.series[course]:
+            for indicator in self._addresses.pop(series, {}):
+                series.forget(indicator)
 
     def run(self, jobs: Words) -> Floats:
         """The rows of jobs, float64[n, ROW_WORDS]; without the GIL but for plain-Python strategies."""
@@ -195,27 +204,34 @@ class Stage:
 
     # -- courses -----------------------------------------------------------------------------------------------------
 
-    def _course(self, k: int, opening: Words) -> Words:
-        """The words of a course."""
-        history, words = self.histories[k], np.zeros(COURSE_WORDS, np.int64)
+    def _lay_out(self, k: int, words: Words, opening: Words) -> None:
+        """Write the words of a course."""
+        history, first = self.histories[k], self.series[k][0]
         columns, calendar = history.columns, self._calendars[k]
-        words[K_TIMES], words[K_CANDLES] = self._keep(columns.open_time), len(columns.open_time)
-        words[K_MARKET] = self._keep(columns.market if len(columns.symbols) > 1 else self._market)
+        words[K_PORTFOLIO] = self._keep(opening)
+        if k > 0 and calendar is self._calendars[k - 1] and first.opened is self.series[k - 1][0].opened:
+            words[:K_PORTFOLIO] = self.courses[k - 1, :K_PORTFOLIO]  # the next market at the same times
+            words[K_PORTFOLIO + 1 :] = self.courses[k - 1, K_PORTFOLIO + 1 :]
+        else:
+            words[K_TIMES], words[K_CANDLES] = self._keep(columns.open_time), len(columns.open_time)
+            words[K_MARKET] = self._keep(columns.market)
+            words[K_DECIDED], words[K_COUNT], words[K_STATE] = (
+                self._keep(first.decided_at),
+                len(first),
+                self._keep(self.prepared.state),
+            )
+            words[K_SLICES], words[K_SLICE_COUNT] = self._keep(calendar.slices), len(calendar.slices)
+            words[K_DAY_ENDS], words[K_DAYS], words[K_YEAR] = (
+                self._keep(calendar.ends),
+                len(calendar.ends),
+                calendar.year,
+            )
+            words[K_PERIOD_ENDS], words[K_PERIODS] = self._keep(calendar.periods), len(calendar.periods)
+            words[K_FROM] = int(calendar.slices[0]) - history.base_ns
         prices = (columns.open, columns.high, columns.low, columns.close, columns.volume)
         words[K_OPEN : K_VOLUME + 1] = [self._keep(np.ascontiguousarray(price, np.float64)) for price in prices]
-        first = self.series[k][0]
+        words[K_MARKS] = words[K_CLOSE] if first.marks is columns.close else self._keep(first.marks)
         words[K_SERIES] = self._keep(self.prepared.series_table if k == 0 else _described(first, self._keep))
-        words[K_DECIDED], words[K_MARKS], words[K_COUNT] = (
-            self._keep(first.decided_at),
-            self._keep(first.marks),
-            len(first),
-        )
-        words[K_SLICES], words[K_SLICE_COUNT] = self._keep(calendar.slices), len(calendar.slices)
-        words[K_STATE], words[K_PORTFOLIO] = self._keep(self.prepared.state), self._keep(opening)
-        words[K_DAY_ENDS], words[K_DAYS], words[K_YEAR] = self._keep(calendar.ends), len(calendar.ends), calendar.year
-        words[K_PERIOD_ENDS], words[K_PERIODS] = self._keep(calendar.periods), len(calendar.periods)
-        words[K_FROM] = int(calendar.slices[0]) - history.base_ns
-        return words
 
     def _opening(self, instrument: Instrument, account: Account) -> Words:
         words = np.zeros(len(self.prepared.portfolio), np.int64)

@@ -5,12 +5,14 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
+import polars as pl
 import pytest
 from research.workload import Cross, bars
 
 import pairsim as ps
 from pairsim.errors import InputError, StrategyError
 from pairsim.research.door import read_bars
+from pairsim.research.history import Series
 from pairsim.research.sweep_table import STATISTICS
 
 
@@ -132,6 +134,50 @@ def test_symbols_are_traded_alone_each_on_an_account_of_its_own() -> None:
         assert table.frame["final_equity"][row] == alone.final_equity
         assert all(_same(getattr(table.statistics(row), name), getattr(alone.stats, name)) for name in STATISTICS)
         assert table.result(row).digest == alone.digest
+
+
+def test_symbols_of_different_histories_are_their_backtests_too() -> None:
+    """Other times, other lengths; symbol the fastest axis, or the slowest."""
+    frame = ps.synthetic(["A/USDT", "B/USDT"], "1m", n=1_500, seed=3)
+    longer = frame.filter((pl.col("symbol") == "A/USDT") | (pl.col("timestamp") > frame["timestamp"][700]))
+    for space in (
+        {"period": [5, 9], "symbol": ["A/USDT", "B/USDT"]},
+        {"symbol": ["A/USDT", "B/USDT"], "period": [5, 9]},
+    ):
+        table = ps.sweep(ps.strategies.RSI, longer, space, metric="total_return", every="5m")
+        for row, (symbol, period) in enumerate(table.frame.select("symbol", "period").rows()):
+            alone = ps.backtest(ps.strategies.RSI(period=period), longer.filter(symbol=symbol), every="5m")
+            assert table.frame["final_equity"][row] == alone.final_equity
+            assert all(_same(getattr(table.statistics(row), name), getattr(alone.stats, name)) for name in STATISTICS)
+        assert math.isnan(table.best.overfitting)  # blocks of other times cannot be compared
+
+
+def test_instruments_of_symbols_are_obeyed() -> None:
+    frame = ps.synthetic(["A/USDT", "B/USDT"], "1m", n=1_000, seed=3)
+    declared = [ps.Instrument("B/USDT", lot_size=0.5, tick_size=0.5)]
+    table = ps.sweep(ps.strategies.RSI, frame, {"symbol": ["A/USDT", "B/USDT"]}, instruments=declared)
+    for row, symbol in enumerate(table.frame["symbol"]):
+        alone = ps.backtest(ps.strategies.RSI(), frame.filter(symbol=symbol), instruments=declared)
+        assert table.frame["final_equity"][row] == alone.final_equity
+
+
+def test_each_indicator_is_computed_once_and_let_go_of_with_its_symbol(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed, held = [], []
+    outputs = Series.outputs
+
+    def counted(self: Series, indicator):
+        if indicator not in self._outputs:
+            computed.append((id(self), indicator))
+            held.append(self)
+        return outputs(self, indicator)
+
+    monkeypatch.setattr(Series, "outputs", counted)
+    ps.sweep(Cross, bars(500), {"fast": range(2, 12), "slow": range(6, 16)})
+    assert len(computed) == len(set(computed)) == 14
+    computed.clear(), held.clear()
+    frame = ps.synthetic(["A/USDT", "B/USDT"], "1m", n=500, seed=3)
+    ps.sweep(ps.strategies.RSI, frame, {"symbol": ["A/USDT", "B/USDT"], "period": [5, 9]})
+    assert not any(series._outputs for series in held)
 
 
 def test_logs_and_book_that_are_too_small_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
