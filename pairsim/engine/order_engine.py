@@ -396,6 +396,8 @@ class OrderEngine:
         store_and_wake(self.mem, H_SUBMITTED, number)
 
     def _mark_now(self) -> None:
+        if self.venue is not None and not self.error:
+            self.venue.say_what_works()
         self.books.mark(journal=not self.error)
         self.loop.call_later(MARK_SECONDS, self._mark_now)
 

@@ -40,6 +40,7 @@ class VenueDesk:
         self.venue = Venue(broker, ledger, arena.markets)
         self._trades = 0
         self._last_filled: Order | None = None
+        self._unsaid: list[Order] = []  # market orders sent: most are filled before anybody could read that they work
 
     def submit(self, order: Order) -> None:
         """Send a durable order."""
@@ -52,10 +53,21 @@ class VenueDesk:
         if not self.lockstep and self.mem[board + BOARD_NUMBER] >= 0 and self.mem[board + BOARD_TIME] >= arrival:
             order.emit_ns = -abs(order.emit_ns)  # its candle has passed: the fill will be marked late
         self.venue.submit(order, arrival)
-        if order.kind != _MARKET:  # it may work for long: say that it does
-            self.journal.append(
-                "events", [(order.order_id, order.timestamp, clock.wall_ns(), int(Status.ACCEPTED), None, 0, None)]
-            )
+        if order.kind != _MARKET:
+            self._say_accepted([order])
+        elif not self.lockstep:
+            self._unsaid.append(order)
+
+    def say_what_works(self) -> None:
+        """Write down that the venue has the market orders which still wait for their candle."""
+        unsaid, self._unsaid = self._unsaid, []
+        self._say_accepted([o for o in unsaid if o.venue_id in self.live and not o.filled_units])
+
+    def _say_accepted(self, orders: list[Order]) -> None:
+        wall = clock.wall_ns()
+        rows = [(o.order_id, o.timestamp, wall, int(Status.ACCEPTED), None, 0, None) for o in orders]
+        if rows:
+            self.journal.append("events", rows)
 
     def cancel(self, pair: int, market: int, time: int, number: int) -> None:
         """Cancel what works of a trader in a market, decided at ``time``; the delay is drawn from ``number``."""

@@ -262,6 +262,16 @@ def test_halt_latches_cancels_and_denies_with_the_reason():
         assert journalled(engine, None) == ["halt", "flatten", "pause", "resume", "unhalt"]
 
 
+def test_a_market_order_that_waits_for_its_candle_is_seen_to_work():
+    feed = ps.RandomFeed("1s", seed=11, speed=4.0, start="2025-01-01")
+    with ps.Engine(ps.Trader("A/USDT", Counting(hold=1_000)), feed, ps.SimBroker(latency="5s")) as engine:
+        engine.wait(0)
+        until(lambda: engine.orders["status"].to_list() == ["ACCEPTED"], "an order at the venue")
+        until(lambda: engine.orders["status"].to_list() == ["FILLED"], "its fill")
+        told = Reader(engine._path, run=engine._run).events(engine.orders["client_order_id"][0])
+        assert told["status"].to_list() == ["INITIALIZED", "ACCEPTED", "FILLED"]
+
+
 def test_flatten_closes_every_position():
     traders = [
         ps.Trader(m, Counting(hold=1_000), name=n)
