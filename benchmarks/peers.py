@@ -3,7 +3,7 @@
 Rule: a time counts only for an equal outcome, so every row asserts orders and final equity before it is timed. What is
 timed is what a user of each library writes: indicators, trading, final equity. Runs of the libraries alternate.
 
-    python benchmarks/peers.py [--candles 1000000] [--repeats 5] [--only RSI,…]
+    python benchmarks/peers.py [--candles 1000000] [--repeats 5] [--only RSI,…] [--processor-time]
 
 The peers are dependencies of this file alone (benchmarks/peers.lock, an environment of their own).
 """
@@ -139,7 +139,9 @@ def by_hand(loop: Callable[..., tuple[np.ndarray, int]], *arguments: object) -> 
 # --- measuring -------------------------------------------------------------------------------------------------------
 
 
-def timed(rows: list[Row], repeats: int) -> list[tuple[Row, Outcome, float, float]]:
+def timed(
+    rows: list[Row], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> list[tuple[Row, Outcome, float, float]]:
     """(row, outcome, median and least milliseconds): rounds of a few runs of each in turn, the first not counted.
 
     So all see the same machine, and none pays for the caches and the heap as another one left them.
@@ -150,23 +152,29 @@ def timed(rows: list[Row], repeats: int) -> list[tuple[Row, Outcome, float, floa
         for row, times in zip(rows, taken, strict=True):
             if row.once and round_ > 0:
                 continue
-            start = time.perf_counter()
+            start = clock()
             outcome = row.run()
             if round_ == 0:
                 outcomes.append(outcome)
             if row.once:
-                times.append((time.perf_counter() - start) * 1e3)
+                times.append((clock() - start) * 1e3)
                 continue
             for _ in range(repeats):
-                start = time.perf_counter()
+                start = clock()
                 row.run()
-                times.append((time.perf_counter() - start) * 1e3)
+                times.append((clock() - start) * 1e3)
     return [(r, o, statistics.median(t), min(t)) for r, o, t in zip(rows, outcomes, taken, strict=True)]
 
 
-def table(title: str, rows: list[Row], repeats: int, check: Callable[[str, Outcome], None]) -> None:
+def table(
+    title: str,
+    rows: list[Row],
+    repeats: int,
+    check: Callable[[str, Outcome], None],
+    clock: Callable[[], float] = time.perf_counter,
+) -> None:
     """Print one workload as a markdown table; ratios are against pairsim's first row."""
-    found = timed(rows, repeats)
+    found = timed(rows, repeats, clock)
     for row, outcome, *_ in found:
         check(row.library, outcome)
     first = found[0][2]
@@ -188,7 +196,7 @@ def close_to(equity: float, orders: int, tolerance: dict[str, float], slack: int
     return check
 
 
-def single(n: int, repeats: int, only: str) -> None:
+def single(n: int, repeats: int, only: str, clock: Callable[[], float]) -> None:
     """The two workloads on one market."""
     data = columns(n)
     bars = Bars(data, MINUTE)
@@ -207,7 +215,7 @@ def single(n: int, repeats: int, only: str) -> None:
             Row("vectorbt", lambda: cross_by_vectorbt(opened, close)),
             Row("backtesting.py", lambda: by_backtesting(CrossPeer, frame), once=True),
         ]
-        table(f"SMA 10/30, {n:,} candles, quantity 1", rows, repeats, close_to(*wanted, {}, slack=2))  # type: ignore[arg-type]
+        table(f"SMA 10/30, {n:,} candles, quantity 1", rows, repeats, close_to(*wanted, {}, slack=2), clock)  # type: ignore[arg-type]
     if "RSI" in only:
         strategy = ps.strategies.RSI(weight=1.0)
         wanted = (RSI_EQUITY, RSI_ORDERS) if n == 1_000_000 else tuple(reversed(ours(strategy, bars)))
@@ -219,7 +227,7 @@ def single(n: int, repeats: int, only: str) -> None:
             Row("backtesting.py", lambda: by_backtesting(RsiPeer, frame), once=True),
         ]
         check = close_to(*wanted, {"backtesting": 1e-5})  # type: ignore[arg-type]
-        table(f"RSI 14 30/70 all in, {n:,} candles", rows, repeats, check)
+        table(f"RSI 14 30/70 all in, {n:,} candles", rows, repeats, check, clock)
 
 
 # --- cold start ------------------------------------------------------------------------------------------------------
@@ -320,12 +328,14 @@ def main() -> None:
     parser.add_argument("--candles", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", default="SMA,RSI,cold,markets,sweep")
+    parser.add_argument("--processor-time", action="store_true", help="of one market: on a busy machine")
     options = parser.parse_args()
     now = datetime.datetime.now(datetime.UTC).date()
     peers = ", ".join(f"{name} {version(name)}" for name in ("vectorbt", "backtesting", "TA-Lib"))
     print(f"{now}, {os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}, Python "
           f"{platform.python_version()}, numba {numba.__version__}, {peers}")  # fmt: skip
-    single(options.candles, options.repeats, options.only)
+    clock = time.process_time if options.processor_time else time.perf_counter
+    single(options.candles, options.repeats, options.only, clock)
     if "cold" in options.only:
         cold(options.candles, 3)
     if "markets" in options.only:
