@@ -90,7 +90,7 @@ class Painter {
     const series = [{ paths: () => null, points: { show: false } }];
     series.push(...of.map(({ name, k }) => ({ label: name, paths, points: { show: false }, width: 1.25, stroke: () => lineColor(colors(), k) })));
     const hooks = { setCursor: [(u) => this.readout(u)] };
-    if (pane === "price") hooks.drawAxes = [(u) => this.drawCandles(u)], hooks.draw = [(u) => this.drawMarks(u)];
+    if (pane === "price") hooks.drawAxes = [(u) => this.drawCandles(u)], hooks.draw = [(u) => this.drawLast(u), (u) => this.drawMarks(u)];
     const onZoom = (zoom) => {
       this.range.set(zoom, this.store.time.at(-1));
       this.everything = zoom === null && !this.everything;
@@ -195,6 +195,35 @@ class Painter {
       ctx.stroke();
       ctx.fill();
     }
+    ctx.restore();
+  }
+
+  /** The last price as a line and a label on the axis. */
+  drawLast(u) {
+    const { ctx, bbox } = u;
+    const last = this.store.rows[3].at(-1);
+    const { min, max } = u.scales.y;
+    if (!(last >= min && last <= max)) return;
+    const ratio = devicePixelRatio || 1;
+    const { colors } = this.shell;
+    const y = Math.round(u.valToPos(last, "y", true));
+    const right = bbox.left + bbox.width;
+    ctx.save();
+    ctx.fillStyle = ctx.strokeStyle = last >= this.store.rows[0].at(-1) ? colors.up : colors.down;
+    ctx.setLineDash([3 * ratio, 3 * ratio]);
+    ctx.lineWidth = ratio;
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y + ratio / 2);
+    ctx.lineTo(right, y + ratio / 2);
+    ctx.stroke();
+    ctx.beginPath();
+    ctx.roundRect(right + 2 * ratio, y - 8 * ratio, (AXIS - 6) * ratio, 17 * ratio, 3 * ratio);
+    ctx.fill();
+    ctx.fillStyle = colors.surface;
+    ctx.font = `600 ${11 * ratio}px ${getComputedStyle(this.shell.root).fontFamily}`;
+    ctx.textBaseline = "middle";
+    ctx.textAlign = "left";
+    ctx.fillText(number(last, this.digits), right + 6 * ratio, y + ratio);
     ctx.restore();
   }
 

@@ -7,7 +7,7 @@ const ROW = 24; // px; one height for all rows is what makes the rest simple
 const DETAIL = 168;
 const SPARE = 4; // rows above and below the sight
 const HEIGHT = 312;
-const WIDTHS = { text: 110, number: 92, time: 84, side: 52, status: 132 };
+const WIDTHS = { text: 88, number: 92, time: 84, side: 52, status: 132 };
 const NO_ROW = -1;
 
 class Store {

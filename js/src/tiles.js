@@ -45,7 +45,7 @@ class Painter {
   make(name) {
     const value = h("span", "ps-value");
     const unit = h("span", "ps-unit");
-    const box = h("div", "ps-tile", { "data-name": name }, h("dt", "", { textContent: name }), h("dd", "", {}, value, unit));
+    const box = h("div", "ps-tile", { "data-name": name }, h("dt", "", { title: name }, name, unit), h("dd", "", {}, value));
     this.row.append(box);
     const el = { box, value, unit };
     this.made.set(name, el);
@@ -61,7 +61,7 @@ class Painter {
     ctx.fillStyle = colors.surface;
     ctx.fillRect(0, 0, root.clientWidth, root.clientHeight);
     const origin = root.getBoundingClientRect();
-    for (const leaf of root.querySelectorAll("dt, .ps-value, .ps-unit")) {
+    for (const leaf of root.querySelectorAll("dt, .ps-value")) {
       const box = leaf.getBoundingClientRect();
       const style = getComputedStyle(leaf);
       ctx.fillStyle = style.color;
