@@ -37,7 +37,7 @@ MANY = {"fast": range(2, 102), "slow": range(2, 102)}
 # --- by hand --------------------------------------------------------------------------------------------------------
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def hand_averages(close, periods):
     """Simple averages, NaN while warming."""
     out = np.full((len(periods), len(close)), np.nan)
@@ -50,7 +50,7 @@ def hand_averages(close, periods):
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def hand_cross(opened, close, averages, pairs, first, last, cash, fee, day, out):
     """Crossovers with quantity 1: final equity and the Sharpe ratio of days, nothing else."""
     n = len(close)
@@ -89,7 +89,7 @@ def cross_by_hand(data: Columns, space: dict[str, range]) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def hand_rsi(opened, close, period, low, high, cash, fee, first, last, out):
     """All in on Wilder's RSI, market by market (float64[markets, n]): final equity and nothing else."""
     for m in range(first, last):

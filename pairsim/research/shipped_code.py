@@ -43,7 +43,7 @@ def _digest(key: str) -> bytes:
 
 
 def make(folder: Path = FOLDER) -> list[str]:
-    """Make what a first backtest and its statistics run, if it is not there or not of these sources.
+    """Make what a first backtest, its statistics and a first sweep run, if it is not there or not of these sources.
 
     Returns the names of what was made.
     """
@@ -51,9 +51,10 @@ def make(folder: Path = FOLDER) -> list[str]:
     from pairsim.research.lone_loop import run_alone
     from pairsim.research.loop import run
     from pairsim.research.summary import KERNELS
+    from pairsim.research.sweep_kernel import sweep_alone, sweep_together
 
     made = []
-    for kernel in (run_alone, run, *KERNELS):
+    for kernel in (run_alone, run, sweep_alone, sweep_together, *KERNELS):
         name, key = kernel_code.name_of(kernel), kernel_code.portable_key()
         if read(name, key, folder) is None:
             write(name, key, kernel_code.bitcode_of(kernel), folder)
