@@ -46,7 +46,7 @@ def _eventually(shown: Shown, column: int, expected: list[str]) -> None:
         """([id, column, expected]) => {
             const rows = document.querySelectorAll(`[data-output='${id}'] .ps-rows > .ps-tr:not([hidden])`);
             const texts = [...rows].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map((row) => row.children[column].textContent);
-            return JSON.stringify(texts.slice(0, expected.length)) === JSON.stringify(expected);
+            return JSON.stringify(texts) === JSON.stringify(expected);
         }""",  # noqa: E501
         arg=[shown.id, column, expected],
         timeout=5_000,
