@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import weakref
@@ -38,13 +37,14 @@ from pairsim.engine.door import (
 from pairsim.engine.doors import behind
 from pairsim.engine.handle import TraderHandle
 from pairsim.engine.hosting_spec import Spec
+from pairsim.engine.launching import check_store, error_of, launch, release, run_folder, unsendable, usable_cores
 from pairsim.engine.metrics import Metrics, measure
 from pairsim.engine.plan import make_plan
 from pairsim.engine.snapshot import Portfolio, read_portfolio
 from pairsim.engine.status import STATES, TRADINGS, RunState, Status, Trading
 from pairsim.engine.trader import Trader
-from pairsim.engine.wire import Wire, packed, wire_pair
-from pairsim.errors import EngineDied, EngineError, InputError, PairsimError, StoreError
+from pairsim.engine.wire import Wire, packed
+from pairsim.errors import EngineDied, EngineError, InputError
 from pairsim.feeds.feed import Feed, check_markets, interval_of, speed_of
 from pairsim.market.instrument import Instrument
 from pairsim.orders.limits import RiskLimits, write_limits
@@ -154,28 +154,18 @@ class Engine:
                 "live engines need Linux or macOS; on Windows run Python inside WSL2 (backtests run here)"
             )
         if self._store is not None:
-            _check_store(self._store.absolute())
-        folder = _run_folder()
+            check_store(self._store.absolute())
+        folder = run_folder()
         self._path = (self._store or folder / "journal.db").absolute()
         try:
             spec = packed(self._spec())
         except Exception as error:  # whatever a user's object raises when it is pickled
             shutil.rmtree(folder, ignore_errors=True)
-            raise InputError(_unsendable(self._traders, self._feed, self._broker, error)) from error
-        ours, theirs = wire_pair()
-        log = folder / "host.log"
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pairsim.engine.host", str(theirs.sock.fileno()), str(os.getpid())],
-                pass_fds=[theirs.sock.fileno()], start_new_session=True, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
-            )  # fmt: skip
-        theirs.close()
-        self._log = log
+            raise InputError(unsendable(self._traders, self._feed, self._broker, error)) from error
+        ours, self._process, self._log = launch(folder)
         self._wire = ours
         self._state = RunState.STARTING
-        self._finalizer = weakref.finalize(self, _release, ours, self._process, folder)
+        self._finalizer = weakref.finalize(self, release, ours, self._process, folder)
         with contextlib.suppress(OSError):  # it died at once: the listener will find out
             ours.send_packed(spec)
         threading.Thread(target=_listen, args=(weakref.ref(self), ours), name="pairsim-handle", daemon=True).start()
@@ -407,7 +397,7 @@ class Engine:
         with self._news:
             self._news.wait_for(lambda: self._mem is not None or self._error != "" or self._silent, None)
         if self._mem is None or self._error:
-            raise _error_of(self._error or self._death())
+            raise error_of(self._error or self._death())
 
     def _wait_running(self) -> None:
         """Wait until the host answers, however long it compiles."""
@@ -513,69 +503,3 @@ def _listen(handle: "weakref.ref[Engine]", wire: Wire) -> None:
                 engine._answers[message[0]] = message[1:]
             engine._news.notify_all()
         del engine
-
-
-def _unsendable(traders: Sequence[Trader], feed: Feed, broker: Broker | SimBroker, error: Exception) -> str:
-    """Which of the user's objects cannot go to the host, and what to do about it."""
-    parts: list[tuple[str, object]] = [
-        *((f"trader {t.name!r}", t) for t in traders),
-        ("feed", feed),
-        ("broker", broker),
-    ]
-    for name, part in parts:
-        try:
-            packed(part)
-        except Exception:
-            return (
-                f"the {name} cannot be sent to the process that runs it ({error}); "
-                f"open files, locks and connections where they are used, not before start()"
-            )
-    return f"the engine cannot be sent to the process that runs it: {error}"
-
-
-def _error_of(text: str) -> PairsimError:
-    kind, _, rest = text.partition(": ")
-    found = getattr(errors, kind, None)
-    return found(rest) if isinstance(found, type) and issubclass(found, PairsimError) else EngineError(text)
-
-
-def _release(wire: Wire, process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    """The handle has gone: so goes the run, and its temporary folder."""
-    wire.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(2)
-    if process.poll() is None:
-        process.kill()
-        process.wait()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _run_folder() -> Path:
-    """A folder for this run; those of processes that have gone are removed."""
-    root = Path(tempfile.gettempdir())
-    for old in root.glob("pairsim-run-*-*"):
-        pid = old.name.split("-")[2]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"pairsim-run-{os.getpid()}-"))
-
-
-def _check_store(path: Path) -> None:
-    """Refuse a store that another engine has open now, in the caller's own process, where the error belongs."""
-    from pairsim.store.location import check_location
-    from pairsim.store.lock import StoreLock
-
-    try:
-        StoreLock.acquire(check_location(path)).release()
-    except OSError as error:
-        raise StoreError(f"store {path} cannot be opened: {error}") from None
-
-
-def usable_cores() -> int:
-    """Cores this process may use: its affinity and the quota of its cgroup."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cores = min(cores, max(1, int(quota) // int(period)))
-    return cores

@@ -13,7 +13,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,6 @@ from pairsim.engine.arena import (
     BOARD_NUMBER,
     BOARD_WORDS,
     H_FEED_TIME,
-    H_OPEN,
     H_STATE,
     H_TRADING,
     W_ASKED,
@@ -39,6 +37,7 @@ from pairsim.engine.arena import (
     init_trader,
     plan_arena,
 )
+from pairsim.engine.commands import Commands
 from pairsim.engine.feed_thread import FeedThread
 from pairsim.engine.gate import G_BOARD, G_FD, G_LOCKSTEP, G_PORTFOLIO, G_RING, GATE_WORDS, run_gate
 from pairsim.engine.hosting_spec import Spec
@@ -57,14 +56,12 @@ from pairsim.engine.parentage import pin_to
 from pairsim.engine.plan import make_plan
 from pairsim.engine.pool import DEADLY, DIED, HOPELESS, NOTHING, Pool
 from pairsim.engine.status import STATES, RunState
-from pairsim.engine.swapping import Swapper
 from pairsim.engine.wire import Wire
 from pairsim.engine.worker import Setup, Version
-from pairsim.engine.worker_loop import PAUSE, RESUME
 from pairsim.errors import EngineError, PairsimError
 from pairsim.feeds.feed import interval_of, is_lockstep
 from pairsim.orders import matching
-from pairsim.orders.checks import ACTIVE, HALT, reservation_words
+from pairsim.orders.checks import HALT, reservation_words
 from pairsim.orders.limits import write_limits
 from pairsim.orders.order import DECISION_WORDS, Status
 from pairsim.portfolio.layout import Costs, init_portfolio
@@ -74,7 +71,7 @@ from pairsim.strategies.compiler import StrategyCode
 log = logging.getLogger("pairsim.host")
 
 GATE_BUDGET_NS = 200_000_000
-FINISH_SECONDS, STOP_SECONDS = 30.0, 3.0  # how long a broker may take for what it has been asked already
+FINISH_SECONDS = 30.0  # how long a broker may take for what it has been asked already
 
 
 def assign_workers(codes: tuple[StrategyCode, ...], workers: int) -> list[int]:
@@ -101,7 +98,7 @@ class Host:
         self._notices = os.pipe()
         self._notes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._asked: queue.SimpleQueue[tuple[int, str, tuple[Any, ...]]] = queue.SimpleQueue()
-        self._stopping = self._lost = False
+        self.stopping = self._lost = False
 
     def run(self) -> None:
         """Serve until told to stop or until the caller has gone."""
@@ -148,7 +145,7 @@ class Host:
         self.memory = Memory.create(arena.words)
         self.mem = mem = self.memory.words
         init_arena(mem, arena)
-        self._set_state(RunState.STARTING)
+        self.set_state(RunState.STARTING)
         costs = broker_costs(spec.broker)
         init_portfolio(mem, arena.portfolio, plan.instruments, plan.pairs, spec.cash, costs)
         write_limits(mem, arena.portfolio, spec.risk)
@@ -168,7 +165,7 @@ class Host:
         self.feed = FeedThread(
             mem, arena, plan, spec.feed, self.worker_of, self.bell, lambda reason: self._note("feed", reason)
         )
-        self.swapper = Swapper(self)
+        self.commands = Commands(self)
         self.wire.send(
             ("started", arena, plan.rows, plan.pairs, plan.instruments, str(self.journal.path), self.journal.run),
             (self.memory.fd,),
@@ -181,7 +178,7 @@ class Host:
         self.orders.thread.start()
         threading.Thread(target=self._gate, name="pairsim-gate", daemon=True).start()
         threading.Thread(target=self._answer_all, name="pairsim-commands", daemon=True).start()
-        self._set_state(RunState.RUNNING)
+        self.set_state(RunState.RUNNING)
         self.feed.thread.start()
 
     def _setup(self, index: int, deadly: tuple[int, int]) -> Setup:
@@ -241,7 +238,7 @@ class Host:
         marker = np.zeros(DECISION_WORDS, np.int64)
         count = 0
         try:
-            while not self._stopping:
+            while not self.stopping:
                 count = run_gate(self.mem, self.memory.floats, lay, rings, table, held, count, marker, GATE_BUDGET_NS)
                 if count == len(held):
                     held = np.concatenate([held, np.zeros_like(held)])
@@ -273,7 +270,7 @@ class Host:
 
     def _heard(self) -> list[Wire]:
         """The wires of the workers, while there are any."""
-        return [] if self._lost or self._stopping else self.pool.sources()
+        return [] if self._lost or self.stopping else self.pool.sources()
 
     def _note(self, source: str, text: str) -> None:
         """From any thread: tell the main thread."""
@@ -287,7 +284,7 @@ class Host:
             threading.Thread(target=self._finish, name="pairsim-finish", daemon=True).start()
         elif source == "finished":
             if self.state is not RunState.STOPPED and self.state is not RunState.FAILED:
-                self._set_state(RunState.FINISHED)
+                self.set_state(RunState.FINISHED)
         elif source == "feed" and text == "stopped":
             pass
         elif source in ("feed", "gate", "order engine"):
@@ -321,6 +318,12 @@ class Host:
                 "health", [(moment or int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, text, trace)]
             )
 
+    def journal_control(self, sequence: int, trader: int | None, kind: str, payload: str) -> None:
+        """Write a command down, with its place among the records of its trader (0: not among them)."""
+        self.journal.append(
+            "controls", [(sequence, int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, payload)]
+        )
+
     def _say(self, message: str) -> None:
         """Tell the engine what went wrong; the first message stays the one that is shown."""
         if not self.error:
@@ -335,14 +338,15 @@ class Host:
         """The state as everybody sees it."""
         return STATES[int(self.mem[H_STATE])]
 
-    def _set_state(self, state: RunState) -> None:
+    def set_state(self, state: RunState) -> None:
+        """Show everybody another state."""
         self.mem[H_STATE] = STATES.index(state)
 
     def fail(self, message: str) -> None:
         """The run cannot go on: trading halts, everything stays readable."""
         self._say(message)
         self.mem[H_TRADING] = HALT
-        self._set_state(RunState.FAILED)
+        self.set_state(RunState.FAILED)
         self._journal_health(None, "host", message, None)
 
     # -- the end -----------------------------------------------------------------------------------------------------
@@ -350,18 +354,19 @@ class Host:
     def _finish(self) -> None:
         """The data ended: orders under way settle, those nothing can match any more expire."""
         try:
-            self._settle_orders(FINISH_SECONDS)
+            self.settle_orders(FINISH_SECONDS)
             self._note("finished", "")
         except Exception as error:
             self._note("gate", f"{type(error).__name__}: {error}")
 
-    def _settle_orders(self, seconds: float) -> None:
-        self._quiet(seconds)
+    def settle_orders(self, seconds: float) -> None:
+        """Let orders under way settle, end those that work, and wait until all of it is on disk."""
+        self.quiet(seconds)
         self.orders.call(lambda: self.orders.end_all(Status.EXPIRED, matching.END_OF_DATA)).result(30)
         self.orders.call(lambda: self.orders.drained(seconds)).result(seconds + 30)
         self.journal.flush()
 
-    def _quiet(self, seconds: float) -> None:
+    def quiet(self, seconds: float) -> None:
         """Wait until no decision is on its way from the workers to the broker."""
         deadline = clock.monotonic_ns() + int(seconds * 1e9)
         rings = [*self.arena.order_rings, self.arena.gate_ring, self.arena.broker_ring, *self.arena.candle_rings]
@@ -381,21 +386,8 @@ class Host:
                 done = self._answer(number, name, arguments)
         self._note("stopped", "")
 
-    def in_feed(self, work: Callable[[], Any], timeout: float = 10.0) -> Any:
-        """What ``work`` returns on the feed thread, between two candles; given up whole or not at all."""
-        future = self.feed.call(work)
-        try:
-            return future.result(timeout)
-        except TimeoutError:
-            if not future.cancel():
-                return future.result(timeout)
-            raise EngineError(
-                f"the feed was not between two candles within {timeout:g} s, nothing was changed: it waits for its "
-                f"next candle, or for a worker that takes none; look at engine.metrics.channels, then try again"
-            ) from None
-
     def _answer(self, number: int, name: str, arguments: tuple[Any, ...]) -> bool:
-        handler: Callable[..., Any] = getattr(self, f"do_{name}")
+        handler: Callable[..., Any] = getattr(self.commands, f"do_{name}")
         try:
             value = handler(*arguments)
         except PairsimError as error:
@@ -406,126 +398,6 @@ class Host:
             return False
         self.wire.send((number, "ok", value, None))
         return True
-
-    def _must_run(self) -> None:
-        if self.state not in (RunState.RUNNING, RunState.PAUSED, RunState.FINISHED):
-            raise EngineError(f"the run is {self.state}" + (f" ({self.error})" if self.error else ""))
-
-    def do_pause(self) -> None:
-        """Stop taking candles from the feed."""
-        self._must_run()
-        if self.state is RunState.RUNNING:
-            self.feed.paused = True
-            self._set_state(RunState.PAUSED)
-            self._journal_control(0, None, "pause", "{}")
-
-    def do_resume(self) -> None:
-        """Go on where `do_pause` stopped."""
-        self._must_run()
-        self.feed.paused = False
-        if self.state is RunState.PAUSED:
-            self._set_state(RunState.RUNNING)
-            self._journal_control(0, None, "resume", "{}")
-
-    def do_halt(self) -> int:
-        """Latch the kill switch and take every working order out; returns how many there were."""
-        self.mem[H_TRADING] = HALT
-        if self.orders.error:
-            raise EngineError(
-                f"trading is halted, but what works at the broker cannot be canceled: {self.orders.error}"
-            )
-        count = int(self.orders.call(self.orders.halt).result(10))
-        self._journal_control(0, None, "halt", "{}")
-        return count
-
-    def do_unhalt(self) -> None:
-        """Let orders pass again."""
-        if self.orders.error:
-            raise EngineError(f"trading cannot go on: {self.orders.error}")
-        self.mem[H_TRADING] = ACTIVE
-        self._journal_control(0, None, "unhalt", "{}")
-
-    def do_flatten(self) -> int:
-        """A market order against every position; returns how many."""
-        self._must_run()
-        count = int(self.orders.call(self.orders.flatten).result(10))
-        self._journal_control(0, None, "flatten", "{}")
-        return count
-
-    def do_trader(self, trader: int, what: str) -> None:
-        """Pause or resume one trader."""
-        self._must_run()
-        kind = PAUSE if what == "pause" else RESUME
-        sequence = self.in_feed(partial(self.feed.send_control, trader, kind))
-        if what == "resume":
-            self.health.pop(trader, None)
-        self._journal_control(sequence, trader, what, "{}")
-
-    def do_tune(self, trader: int, code: StrategyCode, values: dict[str, float]) -> tuple[int, np.ndarray] | None:
-        """New parameters for a trader."""
-        self._must_run()
-        return self.swapper.tune(trader, code, values)
-
-    def do_swap(self, trader: int, code: StrategyCode) -> tuple[int, np.ndarray]:
-        """A new strategy for a trader."""
-        self._must_run()
-        return self.swapper.swap(trader, code)
-
-    def _journal_control(self, sequence: int, trader: int | None, kind: str, payload: str) -> None:
-        self.journal.append(
-            "controls", [(sequence, int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, payload)]
-        )
-
-    def do_health(self) -> dict[int, tuple[str, str]]:
-        """Message and traceback of the traders that failed."""
-        return dict(self.health)
-
-    def do_strategies(self) -> list[StrategyCode]:
-        """The strategy each trader runs now."""
-        return list(self.codes)
-
-    def do_metrics(self) -> dict[str, Any]:
-        """Latencies and what only this process knows; the counters are in shared memory."""
-        orders = self.orders
-        return {
-            "tick_to_order": list(orders.tick_to_order),
-            "order_to_durable": list(orders.order_to_durable),
-            "order_to_fill": list(orders.books.order_to_fill),
-            "journal": self.journal.stats(),
-            "restarts": self.pool.restarts,
-            "replaced_ms": list(self.pool.replaced_ms),
-            "error": self.error or orders.error,
-            "quarantined": self.feed.quarantine.rows,
-        }
-
-    def do_stop(self, flatten: bool) -> dict[str, Any]:
-        """End in order: flatten if asked, stop the feed, drain, settle, close the journal."""
-        if flatten and self.state in (RunState.RUNNING, RunState.PAUSED):
-            self.feed.paused = False
-            self._flat(10.0)
-        failed = self.state is RunState.FAILED
-        self.feed.stop()
-        if not self.orders.error:
-            self._settle_orders(STOP_SECONDS)
-        last = self.do_metrics()
-        last["health"] = self.do_health()
-        self._stopping = True
-        self.orders.stop()
-        if self.journal.failed is None:
-            self.journal.close()
-        if not failed:
-            self._set_state(RunState.STOPPED)
-        return last
-
-    def _flat(self, timeout: float) -> None:
-        """Close every position and wait for the fills."""
-        self.mem[H_TRADING] = HALT
-        self._quiet(2.0)
-        self.orders.call(lambda: self.orders.end_all(Status.CANCELED, matching.STOPPED)).result(10)
-        count = self.orders.call(self.orders.flatten).result(10)
-        deadline = clock.monotonic_ns() + int(timeout * 1e9)
-        while count and self.mem[H_OPEN] > 0 and clock.monotonic_ns() < deadline:
-            time.sleep(0.01)
 
 
 def _ending(status: int) -> str:

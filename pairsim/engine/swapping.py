@@ -59,8 +59,8 @@ class Swapper:
             assert code.record.fields is not None
             word = code.record.fields[name][1] // 8
             value = int(record[word])
-            sequence = host.in_feed(partial(host.feed.send_control, trader, TUNE, word, value))
-            host._journal_control(sequence, trader, "tune", json.dumps({name: float(values[name])}))
+            sequence = host.commands.in_feed(partial(host.feed.send_control, trader, TUNE, word, value))
+            host.journal_control(sequence, trader, "tune", json.dumps({name: float(values[name])}))
         host.codes[trader] = (
             code  # not in the version: it begins as it was swapped in, and is tuned where its record stands
         )
@@ -95,11 +95,11 @@ class Swapper:
             )
             return host.feed.send_control(trader, SWAP, number)
 
-        sequence = host.in_feed(send)
+        sequence = host.commands.in_feed(send)
         host.codes[trader] = code
         host.health.pop(trader, None)
         payload = {"strategy": repr(code.strategy), "compiled": code.compiled, **({"values": values} if values else {})}
-        host._journal_control(sequence, trader, kind, json.dumps(payload, default=float))
+        host.journal_control(sequence, trader, kind, json.dumps(payload, default=float))
         return number, row
 
     def _await_newest(self, trader: int, timeout: float = 5.0) -> None:
