@@ -71,6 +71,7 @@ class CandlesPanel(ViewPanel):
         self._codes: tuple[Any, ...] = ()
         self._last = self._marked = self._reset_at = 0
         self._panes: dict[str, str] = {}
+        self._forming: tuple[float, ...] = ()
 
     def fault(self, text: str) -> None:
         """Say what went wrong; the next look begins anew."""
@@ -90,6 +91,8 @@ class CandlesPanel(ViewPanel):
         engine = self.source.engine
         mem, arena = engine._mem, engine._arena
         if mem is None or arena is None:
+            # The first use of a kernel on a machine compiles it: better now than while candles come.
+            indicators_of(self.source, self._choice, np.zeros((0, 5)))
             return
         symbol, every = self._choice
         market = engine._plan.symbols.index(symbol)
@@ -105,7 +108,10 @@ class CandlesPanel(ViewPanel):
             elif not anew and time[-1] > self._last:
                 self._append(time, rows)
         if forming is not None and self._last and forming[0] > self._last:
-            self.candles.append([forming[0]], [forming[1]])
+            shown = forming[0], *forming[1].tolist()
+            if shown != self._forming:
+                self._forming = shown
+                self.candles.append([forming[0]], [forming[1]])
         self._mark()
 
     def _reset(self, codes: tuple[Any, ...], time: np.ndarray, rows: np.ndarray) -> None:

@@ -107,8 +107,7 @@ class SummaryPanel(ViewPanel):
                 "Cash": (round(look.cash, 2), "", ""),
                 "Drawdown": (round(100 * look.drawdown, 2), "%", ""),
                 "Candles/s": (round(rate) if np.isfinite(rate) else None, "", ""),
-                "Orders": (status.orders, "", ""),
-                "Open": (status.open_orders, "", ""),
+                "Orders": (status.orders, f"{status.open_orders:,} open", ""),
                 "Fills": (status.fills, "", ""),
             }
         )

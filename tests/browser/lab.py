@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,11 @@ class Tab:
 
     def __init__(self, page: Any, lab: Lab, path: str) -> None:
         self.page, self.lab, self.path = page, lab, path
+        self.workspace = uuid.uuid4().hex  # of its own: two tabs must not restore each other's notebooks
 
     def open(self) -> "Tab":
         """Load the page and wait for the notebook's kernel."""
-        self.page.goto(f"{self.lab.url}/lab?reset", wait_until="domcontentloaded")
+        self.page.goto(f"{self.lab.url}/lab/workspaces/{self.workspace}", wait_until="domcontentloaded")
         self.page.wait_for_function("window.jupyterapp !== undefined", timeout=60_000)
         self.page.evaluate(READY, self.path)
         return self
@@ -160,15 +162,39 @@ class Tab:
         """Light or dark."""
         self.command("apputils:change-theme", theme=f"JupyterLab {name}")
 
+    def idle(self) -> None:
+        """Wait until the kernel has run what it was given."""
+        self.page.evaluate(
+            """async path => {
+            const panel = await window.jupyterapp.commands.execute('docmanager:open', {path});
+            await panel.sessionContext.session.kernel.requestExecute({code: ''}).done;
+        }""",
+            self.path,
+        )
+
     def drawn(self, kind: str) -> int:
         """How often the first view of a kind has been drawn in this page."""
-        count = self.page.locator(f".pairsim.ps-{kind}").first.get_attribute("data-drawn")
-        return int(count or 0)
+        return int(self.page.locator(f".pairsim.ps-{kind}").first.get_attribute("data-drawn") or 0)
+
+    def shown(self, kind: str) -> int:
+        """The last message that the first view of a kind has shown."""
+        return int(self.page.locator(f".pairsim.ps-{kind}").first.get_attribute("data-sequence") or 0)
 
     def tile(self, name: str) -> str:
-        """What a tile says."""
-        text: str = self.page.locator(".ps-tile", has_text=name).first.locator(".ps-value").inner_text()
+        """What a tile of the dashboard says."""
+        text: str = self.page.locator(".ps-tile", has_text=name).first.locator("dd span").first.inner_text()
         return text
+
+    def outcome(self) -> str:
+        """What came of the last command of a button."""
+        return "".join(self.page.locator(".pairsim-outcome").all_inner_texts())
+
+    def shot(self, path: Path) -> None:
+        """A picture of the dashboard."""
+        dashboard = self.page.locator(".pairsim-dashboard").first
+        dashboard.scroll_into_view_if_needed()
+        self.page.wait_for_timeout(300)
+        dashboard.screenshot(path=path)
 
 
 def guarded(context: Any) -> list[str]:
