@@ -121,7 +121,7 @@ def test_another_market_is_shown(tab: Tab) -> None:
 
 
 def test_an_order_tells_its_story(tab: Tab) -> None:
-    row = tab.page.locator(".ps-table .ps-rows .ps-tr", has_text="FILLED").last
+    row = tab.page.locator(".ps-table .ps-rows .ps-tr:not([hidden])", has_text="FILLED").last
     row.click()
     until(lambda: "initialized" in "".join(tab.page.locator(".ps-detail").all_inner_texts()), "the story")
     row.click()
