@@ -63,6 +63,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, most: int = 
     return Html(f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>{more}")
 
 
+def rounded(rows: Iterable[Sequence[object]], digits: int = 4) -> list[list[object]]:
+    """The same rows with so many digits of each number that is no whole one."""
+    return [[float(f"{x:.{digits}g}") if isinstance(x, float) else x for x in row] for row in rows]
+
+
 def folded(summary: str, text: str, *, tone: str = "") -> Html:
     """A long text, such as a traceback, behind a line."""
     inside = f"<span class='{tone}'>{escape(summary)}</span>" if tone else escape(summary)

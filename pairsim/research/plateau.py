@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsim.errors import InputError
+from pairsim.markup import card, line, rounded, table
 from pairsim.research.space import Space, Value
 
 if TYPE_CHECKING:
@@ -60,6 +61,14 @@ class Plateau:
         return (
             f"plateau: {where} ({self.members} combinations around {middle}): "
             f"{self.metric} mean {self.mean:.4g}, worst {self.worst:.4g}"
+        )
+
+    def _repr_html_(self) -> str:
+        shown = self.frame.select(*self.parameters, self.metric)
+        where = "".join(f"{name}={value!r} " for name, value in self.parameters.items())
+        told = line(repr(self).removeprefix("plateau: "))
+        return card(
+            "Plateau", told, table(shown.columns, rounded(shown.rows()), most=12), about=f"around {where.strip()}"
         )
 
 

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from pairsim.errors import InputError
 from pairsim.market.interval import format_time
+from pairsim.markup import Html, card, line, rounded, table
 from pairsim.research.combinations import REFUSED, Job, Runner
 from pairsim.research.judgement import Judgement, judge
 from pairsim.research.result import Result
@@ -75,10 +75,8 @@ class Best:
         return f"{_told(self.parameters)}\n{self.judgement!r}\n{self.metrics!r}"
 
     def _repr_html_(self) -> str:
-        return (
-            f"<div><b>{escape(_told(self.parameters))}</b><br>{escape(repr(self.judgement))}"
-            f"{self.metrics._repr_html_()}</div>"
-        )
+        judged = line(repr(self.judgement), "good" if self.judgement.significant else "muted")
+        return card("Best", judged, Html(self.metrics._repr_html_()), about=_told(self.parameters))
 
 
 class Sweep:
@@ -227,8 +225,10 @@ class Sweep:
         return "\n".join([self._title, *(f"  {line}" for line in self._lines()), str(self._top)])
 
     def _repr_html_(self) -> str:
-        told = "".join(f"<li>{escape(line)}</li>" for line in self._lines())
-        return f"<div><b>{escape(self._title)}</b><ul>{told}</ul>{self._top._repr_html_()}</div>"
+        first, *others = self._lines()
+        top = table(self._top.columns, rounded(self._top.rows()))
+        hint = line("best, plateau, heatmap(x, y), frame, result(row) show more", "muted")
+        return card("Sweep", line(first), *(line(told, "muted") for told in others), top, hint, about=self._title)
 
     @property
     def _title(self) -> str:

@@ -7,8 +7,8 @@ begins flat with what the one before it left, its open position counted at its l
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
-from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,7 @@ from pairsim.engine.plan import make_plan
 from pairsim.errors import InputError
 from pairsim.market.candle import Columns
 from pairsim.market.interval import Interval, format_interval, format_time, parse_interval
+from pairsim.markup import Html, card, rounded, table
 from pairsim.portfolio.layout import A_QUOTE_SCALE
 from pairsim.research.combinations import Job
 from pairsim.research.door import Bars, traders_of
@@ -241,7 +242,11 @@ class WalkForwardResult:
         return f"{self.title}\n{self.stats!r}\n{self.windows}"
 
     def _repr_html_(self) -> str:
-        return f"<div><b>{escape(self.title)}</b>{self.stats._repr_html_()}{self.windows._repr_html_()}</div>"
+        shown = self.windows
+        rows = [
+            [f"{x:%Y-%m-%d %H:%M}" if isinstance(x, datetime) else x for x in row] for row in rounded(shown.rows(), 6)
+        ]
+        return card("Walk-forward", Html(self.stats._repr_html_()), table(shown.columns, rows), about=self.title)
 
     @property
     def title(self) -> str:
