@@ -102,9 +102,9 @@ class SummaryPanel(ViewPanel):
         self.tiles.update(
             {
                 "State": (state, "status", tone),
-                f"Equity {self._currency}".strip(): (round(look.equity, 2), "", ""),
-                "PnL": (round(pnl, 2), "", _signed(pnl)),
-                "Cash": (round(look.cash, 2), "", ""),
+                "Equity": (round(look.equity, 2), self._currency, ""),
+                "PnL": (round(pnl, 2), self._currency, _signed(pnl)),
+                "Cash": (round(look.cash, 2), self._currency, ""),
                 "Drawdown": (round(100 * look.drawdown, 2), "%", ""),
                 "Candles/s": (round(rate) if np.isfinite(rate) else None, "", ""),
                 "Orders": (status.orders, f"{status.open_orders:,} open", ""),

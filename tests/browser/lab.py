@@ -182,7 +182,7 @@ class Tab:
 
     def tile(self, name: str) -> str:
         """What a tile of the dashboard says."""
-        text: str = self.page.locator(".ps-tile", has_text=name).first.locator("dd span").first.inner_text()
+        text: str = self.page.locator(f".ps-tile[data-name='{name}'] .ps-value").first.inner_text()
         return text
 
     def outcome(self) -> str:

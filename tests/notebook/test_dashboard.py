@@ -214,7 +214,7 @@ def test_equity_that_is_not_a_number_is_a_gap(engine) -> None:
     summary, look = SummaryPanel(source), source.look
     broken = replace(look, equity=math.nan, pnl=np.full(2, math.nan), drawdown=math.nan, candle_rate=math.nan)
     summary.refresh(broken)
-    assert dict(summary.tiles.frame().select("name", "value").rows())["Equity USDT"] == "nan"
+    assert dict(summary.tiles.frame().select("name", "value").rows())["Equity"] == "nan"
     assert b"NaN" not in summary.tiles.get_state()["_snapshot"]
     equity = engine.view.equity()
     equity.append([look.status.feed_time + 10**12], [[math.nan]])
