@@ -239,15 +239,6 @@ class Runner:
 
 
 def _each_alone(bars: Bars, symbols: Sequence[str]) -> list[History]:
-    """A history for each of these markets, without copying; those with the same times share them."""
-    if bars.columns.symbols == tuple(symbols):
-        places = list(range(len(symbols)))
-    else:
-        known = {symbol: k for k, symbol in enumerate(bars.columns.symbols)}
-        places = [known[symbol] for symbol in symbols]
-    whole, market, made = bars.history, np.zeros(len(bars.columns.open_time), np.int64), []
-    for symbol, place in zip(symbols, places, strict=True):
-        series = whole.series(place, whole.base_ns)
-        columns = Columns((symbol,), market[: len(series)], series.opened, *series.prices)
-        made.append(History(columns, whole.base_ns))
-    return made
+    """A history for each of these markets; those with the same times share them."""
+    places = {symbol: k for k, symbol in enumerate(bars.columns.symbols)}
+    return [bars.history.alone(places[symbol]) for symbol in symbols]

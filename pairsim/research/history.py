@@ -114,6 +114,20 @@ class History:
             self._series[key] = self._base(market) if interval_ns == self.base_ns else self._resampled(*key)
         return self._series[key]
 
+    def alone(self, market: int) -> "History":
+        """One market, without copying its candles; what is computed over them is the new history's own."""
+        series = self.series(market, self.base_ns)
+        columns = Columns(
+            (self.columns.symbols[market],), self._no_market[: len(series)], series.opened, *series.prices
+        )
+        made = History(columns, self.base_ns)
+        made._series[0, self.base_ns] = Series(series.opened, series.prices)
+        return made
+
+    @cached_property
+    def _no_market(self) -> NDArray[np.int64]:
+        return np.zeros(len(self.columns.open_time), np.int64)
+
     def series_of(self, row: NDArray[np.int64]) -> list[Series]:
         """The series of each market of a trader, by its words in a plan."""
         return [self.series(int(row[T_MARKET + k]), int(row[T_INTERVAL])) for k in range(int(row[T_MARKETS]))]

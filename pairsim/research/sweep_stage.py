@@ -158,6 +158,7 @@ class Stage:
         if len(histories) == 1:
             opening = [self.prepared.portfolio]  # of all its markets
         self.courses = np.zeros((len(histories), COURSE_WORDS), np.int64)
+        self._tables = np.zeros((len(histories), SERIES_WORDS), np.int64)
         for k, words in enumerate(opening):
             self._lay_out(k, self.courses[k], words)
         self._places = threading.local()
@@ -228,10 +229,23 @@ class Stage:
             )
             words[K_PERIOD_ENDS], words[K_PERIODS] = self._keep(calendar.periods), len(calendar.periods)
             words[K_FROM] = int(calendar.slices[0]) - history.base_ns
-        prices = (columns.open, columns.high, columns.low, columns.close, columns.volume)
-        words[K_OPEN : K_VOLUME + 1] = [self._keep(np.ascontiguousarray(price, np.float64)) for price in prices]
-        words[K_MARKS] = words[K_CLOSE] if first.marks is columns.close else self._keep(first.marks)
-        words[K_SERIES] = self._keep(self.prepared.series_table if k == 0 else _described(first, self._keep))
+        if k == 0 or first.complete_at is not None:
+            prices = (columns.open, columns.high, columns.low, columns.close, columns.volume)
+            words[K_OPEN : K_VOLUME + 1] = [self._keep(np.ascontiguousarray(price, np.float64)) for price in prices]
+            words[K_SERIES] = self._keep(self.prepared.series_table if k == 0 else self._described(first))
+            words[K_MARKS] = self._keep(first.marks)
+        else:
+            words[K_OPEN : K_VOLUME + 1] = [self._keep(price) for price in first.prices]
+            table = self._tables[k]
+            table[X_OPEN : X_VOLUME + 1], table[X_COUNT] = words[K_OPEN : K_VOLUME + 1], len(first)
+            words[K_SERIES], words[K_MARKS] = _at(self._tables) + 8 * SERIES_WORDS * k, words[K_CLOSE]
+
+    def _described(self, series: Series) -> Words:
+        words = np.zeros(SERIES_WORDS, np.int64)
+        words[X_COMPLETE] = 0 if series.complete_at is None else self._keep(series.complete_at)
+        words[X_OPEN : X_VOLUME + 1] = [self._keep(price) for price in series.prices]
+        words[X_COUNT] = len(series)
+        return words
 
     def _opening(self, instrument: Instrument, account: Account) -> Words:
         words = np.zeros(len(self.prepared.portfolio), np.int64)
@@ -273,14 +287,6 @@ class Place:
         while self._kernel(_at(w)) != DONE:
             self._work.grow()
         return rows
-
-
-def _described(series: Series, keep: Callable[[np.ndarray], int]) -> Words:
-    words = np.zeros(SERIES_WORDS, np.int64)
-    words[X_COMPLETE] = 0 if series.complete_at is None else keep(series.complete_at)
-    words[X_OPEN : X_VOLUME + 1] = [keep(price) for price in series.prices]
-    words[X_COUNT] = len(series)
-    return words
 
 
 @functools.cache
