@@ -237,6 +237,24 @@ def test_a_strategy_that_raises_says_where(one: pl.DataFrame) -> None:
             ps.backtest(strategy, one)
 
 
+def test_a_strategy_that_raises_in_the_middle_shows_the_values_it_saw(one: pl.DataFrame) -> None:
+    class Broken(ps.Strategy):
+        def indicators(self):
+            return {"mean": ps.SMA(20)}
+
+        def generate_signal(self, ctx):
+            if ctx.index == 40:
+                return ps.buy(1.0 / (ctx.position.quantity - 0.0))
+            return None
+
+    mean = ps.sma(one["close"].to_numpy(), 20)[40]
+    close = one["close"][40]
+    with pytest.raises(
+        ps.StrategyError, match=rf"00:40:00, with open .*close {close:g}.*mean {mean:g}(.|\n)*ZeroDivision"
+    ):
+        ps.backtest(Broken(), one)
+
+
 def test_a_signal_that_cannot_be_traded_says_which(one: pl.DataFrame) -> None:
     class Wrong(ps.Strategy):
         def generate_signal(self, ctx):
