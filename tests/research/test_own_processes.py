@@ -55,9 +55,9 @@ def test_they_end_with_their_caller() -> None:
         "os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60)
-    assert (
-        psutil.wait_procs([psutil.Process(int(done.stdout))] if psutil.pid_exists(int(done.stdout)) else [], 2)[1] == []
-    )
+    worker = int(done.stdout)
+    _, left = psutil.wait_procs([psutil.Process(worker)] if psutil.pid_exists(worker) else [], 2)
+    assert [process for process in left if process.status() != psutil.STATUS_ZOMBIE] == []  # its new parent may be slow
 
 
 class Plain(ps.Strategy):
