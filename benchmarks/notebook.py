@@ -224,11 +224,11 @@ def _measure(opened: Any, lab: Lab, name: str, load: str, seconds: float) -> dic
     tab.run(_BEGIN)
     page.wait_for_timeout(2_000)
     sockets.sizes.clear()
-    heap, before = _heap(page), page.evaluate(_DRAWN)
+    heap, memory, before = _heap(page), kernel[0].memory_info().rss / 1e6, page.evaluate(_DRAWN)
     page.evaluate(_COUNT)
     used, browsed = _rates(page, seconds, kernel, _browser_processes())
     (frames, delays), after = page.evaluate(_COUNTED), page.evaluate(_DRAWN)
-    grown = _heap(page) - heap
+    grown, kept = _heap(page) - heap, kernel[0].memory_info().rss / 1e6 - memory
     blocked = _blocked(tab)
     whole = _reloaded(tab, views)
     tab.run("running.clear()")
@@ -244,6 +244,7 @@ def _measure(opened: Any, lab: Lab, name: str, load: str, seconds: float) -> dic
         "page frames a second": f"{frames / seconds:.0f}",
         "browser CPU": f"{100 * browsed:.0f} %",
         "JS heap": f"{heap:.0f} MB ({grown:+.1f})",
+        "kernel memory": f"{memory:.0f} MB ({kept:+.1f})",
         "updates in a 2 s cell": f"{blocked} of 20",
         "reload": f"{whole:.1f} s",
     }

@@ -40,11 +40,12 @@ class Store {
 
 class Painter {
   constructor(shell, store, given) {
-    Object.assign(this, { shell, store, unit: given.unit, given });
+    Object.assign(this, { shell, store, given });
     this.range = new Range();
     this.hidden = new Set();
     this.builtFor = -1;
     this.legendAt = 0;
+    if (given.unit) shell.title.dataset.unit = given.unit;
     shell.root.style.setProperty("--ps-height", `${HEIGHT}px`);
   }
 
@@ -142,7 +143,7 @@ class Painter {
     const pointed = this.u.cursor.left >= 0 ? this.u.cursor.idx : null;
     const row = pointed ?? history.count - 1;
     this.items.forEach(({ value, swatch }, k) => {
-      const text = row < 0 ? "–" : number(history.columns[k][row], this.digits) + (this.unit && !this.many ? ` ${this.unit}` : "");
+      const text = row < 0 ? "–" : number(history.columns[k][row], this.digits);
       if (value.textContent !== text) value.textContent = text;
       const color = lineColor(this.shell.colors, k);
       if (swatch.style.color !== color) swatch.style.color = color;

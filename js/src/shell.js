@@ -47,10 +47,10 @@ export class Shell {
     const save = (label, what, title) =>
       h("button", "ps-button", { type: "button", textContent: label, title, onclick: () => this.save(what) });
     this.tools = h("span", "ps-tools", {}, save("PNG", "png", "Save the picture"), save("CSV", "csv", "Save the data on view"));
-    this.head = h("div", "ps-head", {}, this.title, this.slot, this.badge, this.tools);
+    this.head = h("div", "ps-head", {}, this.title, this.slot, this.tools);
     this.note = h("div", "ps-note", { hidden: true, role: "status" });
     this.body = h("div", "ps-body");
-    this.root = h("div", `pairsim ps-${options.kind}`, { role: "group", "aria-label": options.title || options.kind }, this.head, this.note, this.body);
+    this.root = h("div", `pairsim ps-${options.kind}`, { role: "group", "aria-label": options.title || options.kind }, this.head, this.note, this.body, this.badge);
   }
 
   dispose() {

@@ -36,6 +36,7 @@ class Painter {
       const el = this.made.get(name) ?? this.make(name);
       const words = text(tile);
       if (el.value.textContent !== words) el.value.textContent = words;
+      if (words.length > el.widest) el.value.style.minWidth = `${(el.widest = words.length)}ch`; // grows, and never jumps
       if (el.unit.textContent !== tile.unit && tile.unit !== "status") el.unit.textContent = tile.unit;
       el.box.dataset.tone = tile.tone;
       el.box.toggleAttribute("data-status", tile.unit === "status");
@@ -47,7 +48,7 @@ class Painter {
     const unit = h("span", "ps-unit");
     const box = h("div", "ps-tile", { "data-name": name }, h("dt", "", { title: name }, name, unit), h("dd", "", {}, value));
     this.row.append(box);
-    const el = { box, value, unit };
+    const el = { box, value, unit, widest: 0 };
     this.made.set(name, el);
     return el;
   }

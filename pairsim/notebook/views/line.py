@@ -24,7 +24,7 @@ class LineView(View):
     Parameters
     ----------
     series : names of the lines, up to 100 stay readable
-    title, unit : what stands above; the unit follows every value
+    title, unit : what stands above; the unit is that of every value
     digits : after the point of a value; by default two or as many as tell values apart
     window : points kept of each line, fewer from 41 lines on (400,000 numbers in all). When they are full the older
         half is thinned evenly in time, so that the whole run stays in view

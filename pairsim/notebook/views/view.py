@@ -36,7 +36,7 @@ class View(anywidget.AnyWidget):
     Change its data with the methods of its kind, then call ``flush`` from time to time (ten times a second is as
     often as anything is sent). Changes are gathered between two calls and the newest state wins. A page that has
     missed something asks for the whole; one that is loaded again gets it with the widget's state, and so does a
-    second one.
+    second one. Call ``final`` when nothing more will come.
     """
 
     _kind: ClassVar[str]
@@ -191,6 +191,10 @@ class View(anywidget.AnyWidget):
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is None:
             return None
+        with self._lock:
+            untold = self._whole_wanted or self._has_changed()
+        if untold:  # whoever shows a view need not flush it first
+            self._send_due(urgent=True)
         data, metadata = bundle
         return {**data, "text/plain": repr(self), "image/svg+xml": self.to_svg()}, metadata
 
