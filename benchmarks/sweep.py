@@ -274,7 +274,8 @@ def main() -> None:
         f"{platform.python_version()}, numba {numba.__version__}{load}\n"
     )
     print(
-        "| workload | ms, median (best) | by hand | ratio of bests | peak MB more | goal |\n|---|--:|--:|--:|--:|---|"
+        "| workload | ms, median (best) | processor ms | by hand, ms | ratio of bests | peak MB more | goal |\n"
+        "|---|--:|--:|--:|--:|--:|---|"
     )
     crossovers(options.repeats)
     if not options.quick:

@@ -120,6 +120,11 @@ def test_every_row_equals_the_backtest_with_the_same_parameters(case: str) -> No
 
 def test_markets_on_one_account_and_pairs_equal_their_backtests() -> None:
     source = read_bars(ps.synthetic(["A/USDT", "B/USDT"], "1m", n=2_000, seed=3))
+    spread = ps.sweep(
+        ps.strategies.PairsSpread, source, {"memory": [20, 60], "enter": [1.0]}, broker=ps.SimBroker(short=True)
+    )
+    assert spread.frame["orders"].sum() > 0
+    _assert_rows_are_backtests(spread, source, broker=ps.SimBroker(short=True))
     _assert_rows_are_backtests(ps.sweep(ps.strategies.RSI(), source, {"period": [5, 9], "weight": [0.2, 0.6]}), source)
 
 
