@@ -119,7 +119,7 @@ class Dashboard(ipywidgets.VBox):
         """Take it away; the run goes on."""
         for panel in self.panels.values():
             self._source.remove(panel)
-        close_all(*self.children)
+        close_all(*self.children, self.layout)
         super().close()
 
 
@@ -159,9 +159,10 @@ def dashboard(run: "Engine", market: str | None = None) -> Dashboard:
 
 
 def close_all(*widgets: Any) -> None:
-    """Close widgets and what they hold, here and in every page."""
+    """Close widgets and what they hold, here and in every page; layouts and styles are widgets that nobody closes."""
     for widget in widgets:
-        close_all(*getattr(widget, "children", ()))
+        parts = [getattr(widget, name, None) for name in ("layout", "style")]
+        close_all(*getattr(widget, "children", ()), *(part for part in parts if part is not None))
         widget.close()
 
 
