@@ -11,8 +11,10 @@ from research.workload import Cross, bars
 
 import pairsim as ps
 from pairsim.errors import InputError, StrategyError
+from pairsim.orders.matching import new_book
 from pairsim.research.door import read_bars
 from pairsim.research.history import Series
+from pairsim.research.simulate import Workplace
 from pairsim.research.sweep_table import STATISTICS
 
 
@@ -192,6 +194,18 @@ def test_logs_and_book_that_are_too_small_change_nothing(monkeypatch: pytest.Mon
     assert whole.frame["orders"].min() > 500
     monkeypatch.setattr("pairsim.research.sweep_stage._LOG_BYTES", 1)
     assert ps.sweep(Cross, source, space, cash=1e6).frame.equals(whole.frame)
+
+
+def test_a_book_that_is_too_small_grows_and_its_combination_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, space = bars(3_000), {"step": [0.0, 0.001], "period": [10, 30]}
+    expected = ps.sweep(Ladder, source, space)
+    grown = []
+    grow = Workplace.grow
+    monkeypatch.setattr(Workplace, "grow", lambda self: grown.append(self) or grow(self))
+    module = Workplace.__init__.__globals__  # its name is also that of a function
+    monkeypatch.setitem(module, "new_book", lambda capacity, markets: new_book(10, markets))
+    assert ps.sweep(Ladder, source, space).frame.equals(expected.frame)
+    assert grown
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
