@@ -102,7 +102,8 @@ def sweep(
 
     whole = table(job)
     if cut is not None and not whole.interrupted:
-        whole.walk_forward = walk(job, cut, table)
+        whole.walk_forward, note = walk(job, cut, table)
+        whole.notes += (note,) if note else ()
     return whole
 
 

@@ -103,7 +103,8 @@ def windows_of(spec: WalkForward, slices: NDArray[np.int64]) -> list[Window]:
         cuts = [*slices[at[:-1]].tolist(), end]
     else:
         train, test = parse_interval(spec.train or ""), parse_interval(spec.test or "")
-        count = (int(slices[-1]) - begin + int(slices[1] - slices[0]) - train) // test
+        apart = int(np.diff(slices).min(initial=end - begin))  # not the first two: there may be a hole between them
+        count = (int(slices[-1]) - begin + apart - train) // test
         if count < 1:
             have = format_interval(end - 1 - begin)
             raise InputError(f"{spec!r} needs train and test together, the history has {have}; shorten them")
@@ -137,12 +138,22 @@ class _Traded:
     tally: Tally
 
 
-def walk(job: Job, spec: WalkForward, train: Callable[[Job], "Sweep"]) -> "WalkForwardResult":
-    """Choose on each training window by ``train`` and trade what follows it."""
+def walk(job: Job, spec: WalkForward, train: Callable[[Job], "Sweep"]) -> "tuple[WalkForwardResult | None, str]":
+    """Choose on each training window by ``train`` and trade what follows it.
+
+    Returns
+    -------
+    What came of it, and a note where the user interrupted: the windows before stand, and None if there are none. A
+    window whose training was cut short is not traded: its choice would be of a part of the combinations.
+    """
     slices = History(job.bars.columns, job.bars.interval_ns).slices
     cash, parts, rows = job.account.cash, list[_Traded](), list[dict[str, Any]]()
-    for window in windows_of(spec, slices):
+    windows, note = windows_of(spec, slices), ""
+    for window in windows:
         table = train(replace(job, bars=between(job.bars, window.first, window.start)))
+        if table.interrupted:
+            note = f"interrupted: {len(rows)} of {len(windows)} walk-forward windows were finished"
+            break
         row: int | None
         try:
             row = table._best
@@ -166,7 +177,8 @@ def walk(job: Job, spec: WalkForward, train: Callable[[Job], "Sweep"]) -> "WalkF
         parts.append(traded)
         if not cash > 0.0:
             break
-    return WalkForwardResult(spec, job.account.cash, job.bars.interval_ns, parts, rows)
+    done = WalkForwardResult(spec, job.account.cash, job.bars.interval_ns, parts, rows) if rows else None
+    return done, note
 
 
 def _trade(job: Job, window: Window, k: int | None, cash: float) -> _Traded:

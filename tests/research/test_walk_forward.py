@@ -1,5 +1,7 @@
 """Walk-forward: windows, what is chosen in them, and the stitched account, each against backtests made by hand."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,6 +9,7 @@ from research.workload import Cross
 
 import pairsim as ps
 from pairsim.errors import InputError
+from pairsim.research import sweeping
 from pairsim.research.walk_forward import windows_of
 
 HOUR = 3_600_000_000_000
@@ -33,6 +36,13 @@ def test_windows_by_length_follow_each_other_and_leave_out_the_rest() -> None:
     found = windows_of(ps.WalkForward(train="4d", test="2d"), slices)
     day = 24 * HOUR
     assert [(w.first // day, w.start // day, w.end // day) for w in found] == [(0, 4, 6), (2, 6, 8), (4, 8, 10)]
+
+
+def test_a_hole_after_the_first_candle_makes_no_further_window() -> None:
+    slices = HOUR * np.concatenate([[0], np.arange(48, 24 * 10 + 5)])
+    day = 24 * HOUR
+    found = windows_of(ps.WalkForward(train="4d", test="2d"), slices)
+    assert [w.end // day for w in found] == [6, 8, 10]
 
 
 @pytest.mark.parametrize("anchored", [False, True])
@@ -93,6 +103,30 @@ def test_where_nothing_traded_in_training_the_account_stays_in_cash(bars: pl.Dat
     assert (done.equity["equity"] == 10_000.0).all()
     assert done.stats.reasons["sharpe"] == "daily returns do not vary"
     assert done._repr_html_() and repr(done)
+
+
+@pytest.mark.parametrize("finished", [0, 2])
+def test_an_interrupted_training_is_not_chosen_from(
+    bars: pl.DataFrame, monkeypatch: pytest.MonkeyPatch, finished: int
+) -> None:
+    whole = ps.sweep(ps.strategies.RSI, bars, SPACE, walk_forward=3)
+    run, tables = sweeping._run, []
+
+    def cut_short(*arguments: Any) -> ps.Sweep:
+        """Ctrl-C comes in the training of the window after the finished ones; the first table is of all time."""
+        table = run(*arguments)
+        tables.append(table)
+        table.interrupted = len(tables) == 2 + finished
+        return table
+
+    monkeypatch.setattr(sweeping, "_run", cut_short)
+    table = ps.sweep(ps.strategies.RSI, bars, SPACE, walk_forward=3)
+    assert len(tables) == 2 + finished
+    assert f"interrupted: {finished} of 3 walk-forward windows" in repr(table)
+    if not finished:
+        assert table.walk_forward is None
+    else:
+        assert table.walk_forward.windows.equals(whole.walk_forward.windows[:finished])
 
 
 @pytest.mark.parametrize(
