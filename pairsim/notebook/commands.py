@@ -3,10 +3,13 @@
 Rule: what makes trading safer never waits behind what does not: it has a lane of its own.
 """
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
 from typing import Final
+
+log = logging.getLogger("pairsim.notebook")
 
 IDLE_SECONDS: Final = 30.0
 
@@ -42,10 +45,13 @@ class Lane:
                 continue
             try:
                 done = action()
+                told, worked = title if done is None or done is True else f"{title}: {done}", True
             except Exception as error:  # said where it was asked for: nobody waits for this thread
-                self._outcome(f"{title}: {error}", False)
-            else:
-                self._outcome(title if done is None or done is True else f"{title}: {done}", True)
+                told, worked = f"{title}: {error}", False
+            try:
+                self._outcome(told, worked)
+            except Exception:  # a page that has gone: the next command is carried out all the same
+                log.debug("%r could not be shown", told, exc_info=True)
 
 
 class Commands:

@@ -82,6 +82,18 @@ def test_what_is_urgent_does_not_wait_for_what_is_slow() -> None:
     until(lambda: [text for text, _ in said] == ["halt: 3", "slow", "after it"], "the others in their order")
 
 
+def test_a_command_is_carried_out_though_the_last_outcome_could_not_be_shown() -> None:
+    done = []
+
+    def gone(text: str, worked: bool) -> None:
+        raise RuntimeError("no page")
+
+    commands = Commands(gone)
+    commands.put("halt", lambda: done.append(1), urgent=True)
+    commands.put("halt", lambda: done.append(2), urgent=True)
+    until(lambda: done == [1, 2], "both")
+
+
 def test_many_names_are_searched_and_few_are_listed() -> None:
     chosen = []
     few = chooser("Market", ["A", "B"], "A", chosen.append)
