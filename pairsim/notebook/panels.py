@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pairsim.engine.status import RunState, Trading
+from pairsim.notebook.history import FloatArray, TimeArray
 from pairsim.notebook.look import Look
 from pairsim.notebook.views import LineView, TableView, TilesView
 from pairsim.notebook.views.table import Column
@@ -113,25 +114,43 @@ class SummaryPanel(ViewPanel):
         )
 
 
-class EquityPanel(ViewPanel):
+class CurvePanel(ViewPanel):
+    """Lines over feed time. Of a run that has ended the last point is what it came to, fills after its last candle
+    included."""
+
+    def __init__(self, source: "Source", line: LineView) -> None:
+        self.line = line
+        super().__init__(source, line)
+
+    def begin(self, time: TimeArray, values: FloatArray) -> None:
+        """What has been so far."""
+        self._last = int(time[-1]) if len(time) else 0
+        self._row: list[float] = values[-1].tolist() if len(time) else []
+        self.line.reset(time, values)
+
+    def add(self, look: Look, row: list[float]) -> None:
+        """The newest point."""
+        time = look.status.feed_time
+        if time > self._last or (look.ended and time and row != self._row):
+            self._last, self._row = time, row
+            self.line.append([time], [row])
+
+
+class EquityPanel(CurvePanel):
     """Equity of the account over feed time."""
 
     def __init__(self, source: "Source") -> None:
         currency = source.engine._plan.symbols[0].partition("/")[2]
-        self.line = LineView(["equity"], title="Equity", unit=currency)
-        super().__init__(source, self.line)
+        super().__init__(source, LineView(["equity"], title="Equity", unit=currency))
         time, values = source.points()
-        self._last = int(time[-1]) if len(time) else 0
-        self.line.reset(time, values[:, :1])
+        self.begin(time, values[:, :1])
 
     def update(self, look: Look) -> None:
         """The newest point."""
-        if look.status.feed_time > self._last:
-            self._last = look.status.feed_time
-            self.line.append([self._last], [[look.equity]])
+        self.add(look, [look.equity])
 
 
-class PnlPanel(ViewPanel):
+class PnlPanel(CurvePanel):
     """PnL in total and of each trader over feed time, after fees."""
 
     def __init__(self, source: "Source") -> None:
@@ -141,17 +160,13 @@ class PnlPanel(ViewPanel):
         title = "PnL" if len(names) <= MOST_LINES else f"PnL, {MOST_LINES} of {len(names)} traders"
         total = "total" if "total" not in names else "total of all"
         currency = engine._plan.symbols[0].partition("/")[2]
-        self.line = LineView([total, *(names[t] for t in self._chosen)], title=title, unit=currency)
-        super().__init__(source, self.line)
+        super().__init__(source, LineView([total, *(names[t] for t in self._chosen)], title=title, unit=currency))
         time, values = source.points()
-        self._last = int(time[-1]) if len(time) else 0
-        self.line.reset(time, np.column_stack([values[:, 0] - engine._cash, values[:, 1 + self._chosen]]))
+        self.begin(time, np.column_stack([values[:, 0] - engine._cash, values[:, 1 + self._chosen]]))
 
     def update(self, look: Look) -> None:
         """The newest point."""
-        if look.status.feed_time > self._last:
-            self._last = look.status.feed_time
-            self.line.append([self._last], [[look.equity - look.opening, *look.pnl[self._chosen]]])
+        self.add(look, [look.equity - look.opening, *look.pnl[self._chosen].tolist()])
 
 
 class PositionsPanel(ViewPanel):

@@ -49,6 +49,7 @@ def write_report(engine: "Engine", path: "str | os.PathLike[str]") -> None:
     source = source_of(engine)
     with source.lock:
         source.observe(everything=True)
+        source.read_all()
     look, target = source.look, Path(path)
     names = ", ".join(trader.name for trader in engine._traders[:4])
     more = f" and {len(engine._traders) - 4} more" if len(engine._traders) > 4 else ""

@@ -76,6 +76,7 @@ class Source:
         self.lock = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
+        self._asking, self._asked_at = threading.Thread(), 0
         self.journal: Reader | None = None
         self._journal_at = 0
         self._counters: tuple[int, ...] = ()
@@ -118,41 +119,50 @@ class Source:
     # -- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        asking, asked_at = threading.Thread(), 0
         while True:
             began = clock.thread_ns()
             with self.lock:
                 self._panels = [panel for panel in self._panels if not panel.gone]
-                if not self._panels:
-                    self._thread = None
-                    return
-                self.observe()
-                look = self.look
-                with together():
-                    for panel in list(self._panels):
-                        self.show(panel, look)
-                if look.ended:
-                    self._finish(look)
-                    return
-                if self.listeners and not asking.is_alive() and clock.monotonic_ns() - asked_at > TOLD_NS:
-                    asking, asked_at = threading.Thread(target=self._ask, daemon=True), clock.monotonic_ns()
-                    asking.start()
-                self.passes += 1
+                try:
+                    if not self._panels or self._pass():
+                        self._panels.clear()
+                        self._thread = None
+                        return
+                except Exception as error:  # the edge of the thread: said in every view, and tried again
+                    for panel in self._panels:
+                        self._say(panel, error)
             used = (clock.thread_ns() - began) * SHARE / 1e9
             self._wake.wait(min(max(PERIOD, used), LONGEST))
             self._wake.clear()
 
-    def _finish(self, look: Look) -> None:
+    def _pass(self) -> bool:
+        """Look at the run and show it; whether that was the last time."""
+        self.observe()
+        look = self.look
+        with together():
+            for panel in list(self._panels):
+                self.show(panel, look)
+        if look.ended:
+            self._finish()
+            return True
+        if self.listeners and not self._asking.is_alive() and clock.monotonic_ns() - self._asked_at > TOLD_NS:
+            self._asking, self._asked_at = threading.Thread(target=self._ask, daemon=True), clock.monotonic_ns()
+            self._asking.start()
+        self.passes += 1
+        return False
+
+    def _finish(self) -> None:
         """The end of the run: all that the journal has, the last latencies, and the final pictures."""
-        while self._read_journal():
-            pass
+        try:
+            self.read_all()
+        except PairsimError as error:  # damaged by what ended the run: what was read stands
+            log.debug("the journal could not be read to its end: %s", error)
         with contextlib.suppress(PairsimError):
             self.told = self.engine.metrics
+        self.observe(everything=True)
         for panel in self._panels:
-            self.show(panel, look)
+            self.show(panel, self.look)
             self._guarded(panel, panel.final)
-        self._panels.clear()
-        self._thread = None
 
     def _ask(self) -> None:
         """One question to the host, in a thread of its own: a host that is busy must not stop the views."""
@@ -171,11 +181,14 @@ class Source:
         try:
             action()
         except Exception as error:
-            log.debug("a panel could not be refreshed", exc_info=True)
-            with contextlib.suppress(Exception):
-                panel.fault(f"this view could not be refreshed: {type(error).__name__}: {error}")
+            self._say(panel, error)
             return False
         return True
+
+    def _say(self, panel: Panel, error: Exception) -> None:
+        log.debug("a panel could not be refreshed", exc_info=error)
+        with contextlib.suppress(Exception):
+            panel.fault(f"this view could not be refreshed: {type(error).__name__}: {error}")
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -195,6 +208,11 @@ class Source:
             self.history.add(status.feed_time, [look.equity, *look.pnl])
         elif look.ended and self.history.last_time:  # what was made up from fills ends at the truth
             self.history.amend([look.equity, *look.pnl])
+
+    def read_all(self) -> None:
+        """Take everything that the journal has; under the lock."""
+        while self._read_journal():
+            pass
 
     def _read_journal(self) -> bool:
         """Take what is new; whether there was anything. Nothing is there before the run has begun."""

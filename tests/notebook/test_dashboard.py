@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -12,10 +13,11 @@ import pytest
 from notebook.live import Failing, Never, Often, replay, two_traders, until
 
 import pairsim as ps
+from pairsim.engine.status import RunState
 from pairsim.notebook.candles_panel import pane_of
 from pairsim.notebook.dashboard import Dashboard
 from pairsim.notebook.look import Look
-from pairsim.notebook.panels import SummaryPanel, run_note
+from pairsim.notebook.panels import EquityPanel, PnlPanel, SummaryPanel, run_note
 from pairsim.notebook.views.view import View
 
 
@@ -246,6 +248,32 @@ def test_a_panel_that_fails_says_so_recovers_and_leaves_the_others_alone(engine)
     until(lambda: panel.said == "", "it recovers")
     engine.view.source.remove(panel)
     tiles.close()
+
+
+def test_a_run_that_cannot_be_looked_at_is_said_in_every_view_until_it_can(engine, monkeypatch) -> None:
+    shown = engine.dashboard()
+    source = engine.view.source
+
+    def broken() -> None:
+        raise OSError("memory has gone")
+
+    monkeypatch.setattr(source, "_looker", SimpleNamespace(look=lambda **_: broken()))
+    until(lambda: all("memory has gone" in note for note in notes(shown)), "said in every view")
+    assert "memory has gone" in shown.panels["controls"]._outcome.value
+    monkeypatch.undo()
+    until(lambda: not any("memory has gone" in note for note in notes(shown)), "the views go on")
+    shown.close()
+
+
+def test_charts_end_at_what_the_run_came_to(engine) -> None:
+    equity, pnl, look = EquityPanel(engine.view.source), PnlPanel(engine.view.source), engine.view.source.look
+    ended = replace(look, status=replace(look.status, state=RunState.STOPPED))
+    for value in (90_000.0, 90_500.0, 90_500.0):  # booked after the last candle
+        for panel in (equity, pnl):
+            panel.update(replace(ended, equity=value))
+    assert equity.line.frame()["equity"][-2:].to_list() == [90_000.0, 90_500.0]
+    assert pnl.line.frame()["total"][-2:].to_list() == [-10_000.0, -9_500.0]
+    equity.view.close(), pnl.view.close()
 
 
 def test_what_a_run_is_doing_is_said_in_words(engine) -> None:
