@@ -62,6 +62,17 @@ def test_both_ends_thin_a_full_window_alike(blank: BlankPage) -> None:
     assert view.frame()["timestamp"][0].timestamp() == START / 1e9
 
 
+def test_more_points_than_can_be_told_one_by_one_come_as_the_whole(blank: BlankPage) -> None:
+    view = LineView(["total"], title="Equity", window=64)
+    view.reset(_times(0, 60), np.arange(60.0))
+    shown = blank.show(view)
+    shown.send()
+    view.append(_times(60, 100), np.arange(60.0, 160.0))
+    shown.send()
+    shown.settle()
+    assert _held(shown) == view.frame()["total"].to_list()
+
+
 def test_after_a_lost_message_the_view_goes_on_and_asks_for_the_whole(blank: BlankPage) -> None:
     view = LineView(["total"], title="Equity")
     view.reset(_times(0, 2), [1.0, 2.0])

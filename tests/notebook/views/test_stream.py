@@ -62,12 +62,12 @@ def test_a_silent_kernel_is_shown_and_the_first_word_takes_it_back(blank: BlankP
     view = _tiles(stale_after=0.05)
     shown = blank.show(view)
     badge = shown.root().locator(".ps-stale")
-    badge.wait_for(state="visible", timeout=5_000)
+    badge.wait_for(state="visible", timeout=20_000)
     assert "no data for" in badge.inner_text()
     view._options = {**view._options, "staleAfter": 60.0}
     shown.page.evaluate("(id) => { models[id].model.state._options.staleAfter = 60; }", shown.id)
     shown.send()  # nothing has changed: a sign of life
-    badge.wait_for(state="hidden", timeout=5_000)
+    badge.wait_for(state="hidden", timeout=20_000)
 
 
 def test_a_final_view_never_counts_as_stale(blank: BlankPage) -> None:
@@ -75,8 +75,8 @@ def test_a_final_view_never_counts_as_stale(blank: BlankPage) -> None:
     shown = blank.show(view)
     view.final()
     shown.deliver()
-    shown.root().locator(".ps-stale").wait_for(state="hidden", timeout=5_000)
-    shown.page.wait_for_function("document.querySelector('.pairsim').hasAttribute('data-final')", timeout=5_000)
+    shown.root().locator(".ps-stale").wait_for(state="hidden", timeout=20_000)
+    shown.page.wait_for_function("document.querySelector('.pairsim').hasAttribute('data-final')", timeout=20_000)
     assert not view.flush()
 
 
@@ -85,17 +85,17 @@ def test_a_message_stands_over_the_view_until_it_is_taken_back(blank: BlankPage)
     shown = blank.show(view)
     view.message("The host has died: start() again.", "bad")
     shown.send()
-    shown.page.get_by_text("The host has died").wait_for(timeout=5_000)
+    shown.page.get_by_text("The host has died").wait_for(timeout=20_000)
     view.message("")
     shown.send()
-    shown.page.get_by_text("The host has died").wait_for(state="hidden", timeout=5_000)
+    shown.page.get_by_text("The host has died").wait_for(state="hidden", timeout=20_000)
 
 
 def test_a_message_that_cannot_be_read_is_shown_as_a_fault_of_the_view(blank: BlankPage) -> None:
     shown = blank.show(_tiles())
     shown.outbox.append(([shown.id], [b"\xff\xff\xff\xff nonsense"]))
     shown.deliver()
-    shown.page.get_by_text("This view failed").wait_for(timeout=5_000)
+    shown.page.get_by_text("This view failed").wait_for(timeout=20_000)
 
 
 def test_two_outputs_of_one_view_both_draw_and_one_may_go(blank: BlankPage) -> None:
@@ -156,7 +156,7 @@ def test_the_theme_is_followed(blank: BlankPage) -> None:
     shown.settle()
     light = shown.root().evaluate("(el) => getComputedStyle(el).color")
     blank.theme(dark=True)
-    shown.page.wait_for_function("document.querySelector('.pairsim').classList.contains('ps-dark')", timeout=5_000)
+    shown.page.wait_for_function("document.querySelector('.pairsim').classList.contains('ps-dark')", timeout=20_000)
     assert shown.root().evaluate("(el) => getComputedStyle(el).color") != light
 
 
@@ -201,7 +201,9 @@ def test_the_page_says_what_it_has_for_all_views_at_once(blank: BlankPage) -> No
         each.answers()
         each.view.update({"equity": (1.0, "", "")})
         each.send()
-    shown[0].page.wait_for_function("() => Object.values(models).some(({ model }) => model.sent.length)", timeout=5_000)
+    shown[0].page.wait_for_function(
+        "() => Object.values(models).some(({ model }) => model.sent.length)", timeout=20_000
+    )
     (said,) = [said for each in shown for said in each.answers()]
     views[0]._handle_custom_msg(said, [])
     assert [view._delivery.acknowledged for view in views] == [1, 1]
@@ -215,6 +217,6 @@ def test_a_png_is_made_by_the_page(blank: BlankPage) -> None:
         view.to_png("unused.png")
         shown.deliver()
         shown.page.wait_for_function(
-            "(id) => models[id].model.sent.some((said) => said.picture)", arg=shown.id, timeout=5_000
+            "(id) => models[id].model.sent.some((said) => said.picture)", arg=shown.id, timeout=20_000
         )
     assert not blank.errors

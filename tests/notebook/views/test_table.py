@@ -49,7 +49,7 @@ def _eventually(shown: Shown, column: int, expected: list[str]) -> None:
             return JSON.stringify(texts) === JSON.stringify(expected);
         }""",  # noqa: E501
         arg=[shown.id, column, expected],
-        timeout=5_000,
+        timeout=20_000,
     )
 
 
@@ -68,6 +68,7 @@ def test_five_thousand_rows_are_a_few_dozen_elements_with_the_newest_on_top(blan
 def test_changed_rows_keep_their_place_and_new_ones_come_on_top(blank: BlankPage) -> None:
     view = _view(10)
     shown = blank.show(view)
+    shown.send()  # the whole, so that what follows goes as changes
     view.upsert([_row(3, "CANCELED"), _row(10, "SUBMITTED")])
     view.remove(["order-9", "no such order"])
     shown.send()
@@ -88,6 +89,7 @@ def test_fifty_changes_an_update_of_five_thousand_rows_stay_below_five_kilobytes
 def test_rows_beyond_the_limit_go_at_both_ends(blank: BlankPage) -> None:
     view = _view(5, limit=5)
     shown = blank.show(view)
+    shown.send()
     view.upsert([_row(5), _row(6)])
     shown.send()
     shown.settle()
@@ -126,11 +128,13 @@ def test_a_row_is_opened_by_keyboard_and_its_story_asked_for(blank: BlankPage) -
     assert asked == ["order-197"]
     view.upsert([_row(197, story="bought at 149.25\nbecause the RSI was low")])
     shown.send()
-    shown.page.get_by_text("because the RSI was low").wait_for(timeout=5_000)
+    shown.page.get_by_text("because the RSI was low").wait_for(timeout=20_000)
     shown.page.keyboard.press("Escape")
-    shown.page.get_by_text("because the RSI was low").wait_for(state="detached", timeout=5_000)
+    shown.page.get_by_text("because the RSI was low").wait_for(state="detached", timeout=20_000)
     shown.page.keyboard.press("End")
-    shown.page.wait_for_function("document.querySelector('.ps-active')?.textContent.includes('order-0')", timeout=5_000)
+    shown.page.wait_for_function(
+        "document.querySelector('.ps-active')?.textContent.includes('order-0')", timeout=20_000
+    )
 
 
 def test_whoever_reads_further_down_keeps_their_rows_when_new_ones_come(blank: BlankPage) -> None:
@@ -142,11 +146,29 @@ def test_whoever_reads_further_down_keeps_their_rows_when_new_ones_come(blank: B
         return [...box.querySelectorAll(".ps-rows > .ps-tr:not([hidden])")]
             .find((row) => row.getBoundingClientRect().bottom > top)?.children[1].textContent; }"""
     shown.page.evaluate("document.querySelector('.ps-scroll').scrollTop = 2400")
-    shown.page.wait_for_function(f"({seen})() === 'order-399'", timeout=5_000)
+    shown.page.wait_for_function(f"({seen})() === 'order-399'", timeout=20_000)
     view.upsert([_row(i) for i in range(500, 520)])
     shown.send()
     shown.settle()
     assert shown.page.evaluate(seen) == "order-399"
+
+
+def test_a_lost_change_is_asked_for_and_a_late_one_changes_nothing(blank: BlankPage) -> None:
+    view = _view(3)
+    shown = blank.show(view)
+    shown.send()
+    shown.answers()
+    view.upsert([_row(0, "SUBMITTED")])
+    view._delivery._sent_at -= 10**9
+    view.flush()
+    late, shown.outbox = shown.outbox, []
+    view.upsert([_row(0, "CANCELED")])
+    shown.send()
+    shown.outbox = late
+    shown.deliver()
+    shown.settle()
+    assert _texts(shown, 4) == ["FILLED", "FILLED", "CANCELED"]
+    assert [said for said in shown.answers() if "need" in said]
 
 
 def test_a_frame_gives_rows_with_nanoseconds_kept() -> None:
