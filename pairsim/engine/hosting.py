@@ -266,6 +266,8 @@ class Host:
                 self.fail(str(error))
         if self.wire in ready:
             for asked in self.wire.poll():
+                if asked[1] == "halt":
+                    self.mem[H_TRADING] = HALT  # at once: the command itself waits for those before it
                 self._asked.put(asked)
 
     def _heard(self) -> list[Wire]:

@@ -2,9 +2,12 @@
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -260,6 +263,36 @@ def test_halt_latches_cancels_and_denies_with_the_reason():
         until(lambda: engine.status.open_orders == 1, "a working order again")
         assert engine.metrics.denied == engine.orders.filter(pl.col("status") == "DENIED").height
         assert journalled(engine, None) == ["halt", "flatten", "pause", "resume", "unhalt"]
+
+
+class Quiet:
+    """A few candles, then none until somebody writes into a pipe."""
+
+    interval = "1s"
+
+    def __init__(self, pipe: Path) -> None:
+        self.pipe = pipe
+
+    def candles(self, symbols: Sequence[str]) -> Iterator[ps.Candle]:
+        for k in range(40):
+            if k == 20:
+                self.pipe.read_bytes()
+            yield ps.Candle(symbols[0], k * 1_000_000_000, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+def test_halt_latches_though_a_command_before_it_takes_long(tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with ps.Engine(ps.Trader("A/USDT", Levels()), Quiet(pipe)) as engine, ThreadPoolExecutor(2) as threads:
+        engine.wait(0)
+        until(lambda: engine.status.candles >= 10, "candles")
+        waits = threads.submit(engine["A/USDT"].tune, period=5)  # for the next candle
+        until(lambda: waits.running(), "a command under way")
+        halted = threads.submit(engine.halt)
+        until(lambda: engine.status.trading == "halted", "halted")
+        assert not waits.done() and not halted.done()
+        pipe.write_bytes(b"")
+        waits.result(30)
+        assert halted.result(30) == 0
 
 
 def test_a_market_order_that_waits_for_its_candle_is_seen_to_work():
