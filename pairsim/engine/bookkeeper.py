@@ -12,7 +12,7 @@ import numpy as np
 
 from pairsim import clock
 from pairsim.brokers.broker import Order
-from pairsim.engine.arena import H_FEED_TIME, H_MARKED, Arena
+from pairsim.engine.arena import H_FEED_TIME, H_FILLS, H_MARKED, Arena
 from pairsim.engine.booking import BOOK_END, BOOK_FILL, NO_ROWS, book_rows, mark_slice, store_and_wake
 from pairsim.errors import StoreError
 from pairsim.market.candle import CANDLE_WORDS
@@ -62,6 +62,7 @@ class Bookkeeper:
                 batch, self._waiting = self._waiting, []
                 await self.journal.durable()
                 equity, cash = self._write(np.array(batch, np.int64), not self.lockstep)
+                self.mem[H_FILLS] += sum(row[0] == BOOK_FILL for row in batch)  # who counts a fill finds it booked
                 now = clock.monotonic_ns()
                 self.order_to_fill.extend(now - row[7] for row in batch if row[0] == BOOK_FILL and row[7] > 0)
                 if not self.lockstep:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pairsim import clock
 from pairsim.brokers.broker import Order
-from pairsim.engine.arena import H_FEED_TIME, H_FILLS, Arena
+from pairsim.engine.arena import H_FEED_TIME, Arena
 from pairsim.engine.live_orders import LiveOrders
 from pairsim.engine.plan import Plan
 from pairsim.errors import BrokerError
@@ -89,7 +89,6 @@ class BrokerReports:
                 )
             ],
         )
-        self.mem[H_FILLS] += 1
         self.books.fill(order, order.pair, order.sign, units, notional, fee_units)
         order.status = Status.FILLED if final else Status.PARTIALLY_FILLED
         if final:

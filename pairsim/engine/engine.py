@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from pairsim.store.reader import Reader
 
 ANSWER_SECONDS = 60.0
+REASON_SECONDS = 2.0
 
 
 class Engine:
@@ -253,6 +254,8 @@ class Engine:
         error = self._error or self._fault
         if self._died() and state not in (RunState.STOPPED, RunState.FAILED):
             state, error = RunState.FAILED, error or self._death()
+        if state is RunState.FAILED and not error:
+            error = self._reason()
         return Status(
             state, TRADINGS[int(mem[H_TRADING])], int(mem[H_FEED_TIME]), int(mem[H_DISPATCHED]), int(mem[H_ORDERS]),
             int(mem[H_FILLS]),
@@ -434,6 +437,12 @@ class Engine:
 
     def _died(self) -> bool:
         return self._process is not None and self._process.poll() is not None
+
+    def _reason(self) -> str:
+        """Why the run failed: the state is seen at once, what the host says of it comes over the wire."""
+        with self._news:
+            self._news.wait_for(lambda: self._fault or self._silent, REASON_SECONDS)
+        return self._fault
 
     def _death(self) -> str:
         code = self._process.poll() if self._process is not None else None

@@ -11,7 +11,7 @@ import numpy as np
 from pairsim import clock
 from pairsim.brokers.broker import Order
 from pairsim.brokers.sim import SimBroker, Venue
-from pairsim.engine.arena import BOARD_NUMBER, BOARD_TIME, BOARD_WORDS, H_FILLS, H_LATE, H_ORDERS, Arena
+from pairsim.engine.arena import BOARD_NUMBER, BOARD_TIME, BOARD_WORDS, H_LATE, H_ORDERS, Arena
 from pairsim.engine.live_orders import LiveOrders, order_row
 from pairsim.engine.plan import Plan
 from pairsim.orders import matching
@@ -139,7 +139,6 @@ class VenueDesk:
                 self.live.want(order, -1)
                 if type_ <= matching.STOP:
                     self.books.end(order)
-        self.mem[H_FILLS] += len(fills)
         for table, rows in (("orders", orders), ("events", events), ("fills", fills)):
             if rows:
                 self.journal.append(table, rows)

@@ -39,8 +39,15 @@ def random_run(**options: object) -> ps.Engine:
 
 
 def gone(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Which of these are still there after the time that all may take to end."""
-    return psutil.wait_procs(processes, timeout=SECONDS)[1]
+    """Which of these still run after the time that all may take to end (their new parent may be slow to reap them)."""
+    return [p for p in psutil.wait_procs(processes, timeout=SECONDS)[1] if not _has_ended(p)]
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 # -- the host and the zygote -----------------------------------------------------------------------------------------
