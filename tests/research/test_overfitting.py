@@ -53,6 +53,8 @@ def test_overfitting_by_hand() -> None:
     stays = np.array([good + good, bad + bad])
     assert overfitting(*_blocks(swaps, 2)) == 1.0
     assert overfitting(*_blocks(stays, 2)) == 0.0
+    middling = np.array([[0.05, 0.06, 0.0, 0.01], [0.0, 0.01, 0.05, 0.06], [-0.05, -0.04, -0.05, -0.04]])
+    assert overfitting(*_blocks(middling, 2)) == 1.0  # the best of one half is the median of the other: not above it
     # Four blocks, A is good in the first three of them. The winner falls below the other in the splits {0,3|1,2} …
     a, b = good * 3 + [-0.3, -0.5], [0.005, 0.006] * 4
     ratio = lambda x: np.mean(x) / np.std(x, ddof=1)  # noqa: E731

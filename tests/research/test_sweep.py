@@ -276,6 +276,27 @@ def test_a_strategy_that_raises_keeps_the_others_and_says_where() -> None:
     assert "2 of 3 combinations failed" in repr(table)
 
 
+class Leaves(ps.Strategy):
+    """Leaves a limit order behind where it fails, or never orders at all."""
+
+    after: int = ps.param(10, 1, 10_000)
+
+    def generate_signal(self, ctx):
+        if ctx.index >= self.after:
+            raise ValueError("enough")
+        if self.after < 100 and ctx.index == 3:
+            return ps.buy(weight=0.5, limit=ctx.close * 0.995)
+        return None
+
+
+def test_what_a_failed_combination_leaves_behind_is_not_the_next_ones() -> None:
+    with ThreadPoolExecutor(1) as threads:
+        table = ps.sweep(Leaves, bars(2_000), {"after": [6, 10_000]}, executor=threads)
+    assert table.frame["error"].is_null().to_list() == [False, True]
+    assert table.frame["final_equity"][1] == 10_000.0
+    assert table.frame["orders"].to_list() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("space", "error", "words"),
     [
