@@ -43,6 +43,9 @@ _FEWEST: Final = 2  # candles of a window; one has no distance
 class WalkForward:
     """How a history is cut.
 
+    Indicators are warm when a test window begins; a strategy's own states (`state`) are as at first, so one that fills
+    them itself, such as `PairsSpread`, begins to trade later in each window.
+
     Parameters
     ----------
     windows : so many test windows: time is cut into one part more, each but the first is a test window.
