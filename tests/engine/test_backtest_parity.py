@@ -32,6 +32,12 @@ def bars(shared_data) -> pl.DataFrame:
     return pl.concat(frames).sort("timestamp", maintain_order=True)
 
 
+def test_no_shipped_strategy_is_left_out() -> None:
+    named = {name: getattr(ps.strategies, name) for name in ps.strategies.__all__}
+    classes = {name for name, each in named.items() if isinstance(each, type) and issubclass(each, ps.Strategy)}
+    assert classes - {"Strategy"} == set(SHIPPED)
+
+
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "plain"])
 @pytest.mark.parametrize("shipped", SHIPPED)
 def test_the_machine_leaves_the_frames_of_the_backtest(
