@@ -67,6 +67,7 @@ class Look:
     candle_rate : candles a second over the last two seconds; NaN before.
     drawdown : below the highest equity seen so far, as a share of it, 0 or above.
     health : one a trader, without the text of a failure: only the host knows that.
+    beat : counts the looks at channels and health, twice a second: as often as a reader follows a table.
     """
 
     status: Status
@@ -79,6 +80,7 @@ class Look:
     drawdown: float = 0.0
     metrics: Metrics = field(default_factory=Metrics)
     health: tuple[Health, ...] = ()
+    beat: int = 0
 
     @property
     def ended(self) -> bool:
@@ -94,7 +96,7 @@ class Looker:
         self._trader_of = np.array([trader for trader, _ in engine._plan.pairs], np.int64)
         self._peak = -math.inf
         self._seen: deque[tuple[int, int]] = deque()  # (monotonic ns, candles)
-        self._slow_at = 0
+        self._slow_at = self._beat = 0
         self._metrics, self._health = Metrics(), tuple[Health, ...]()
 
     def look(self, *, everything: bool = False) -> Look:
@@ -102,7 +104,7 @@ class Looker:
         engine, now = self._engine, clock.monotonic_ns()
         status, portfolio = engine.status, engine.portfolio
         if everything or now >= self._slow_at or not self._health:
-            self._slow_at = now + SLOW_NS
+            self._slow_at, self._beat = now + SLOW_NS, self._beat + 1
             self._metrics = measure(engine._mem, engine._arena, engine._rows, None)
             self._health = tuple(trader.counters for trader in engine.traders)
         positions = positions_of(portfolio)
@@ -113,7 +115,7 @@ class Looker:
         below = 1.0 - portfolio.equity / self._peak if self._peak > 0 else 0.0
         return Look(
             status, portfolio.cash, portfolio.equity, engine._cash, positions, pnl, self._rate(now, status.candles),
-            below, self._metrics, self._health,
+            below, self._metrics, self._health, self._beat,
         )  # fmt: skip
 
     def _rate(self, now: int, candles: int) -> float:

@@ -3,7 +3,7 @@
 Rule: a panel gives a view what has changed since it was given last, and a note where there is something to say.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
@@ -22,10 +22,13 @@ MOST_LINES: Final = 40  # of a chart of traders; beyond it the ones with the lar
 
 
 class ViewPanel:
-    """A panel of one view."""
+    """A panel of one view. One that is ``slow`` shows what is new twice a second."""
+
+    slow: ClassVar[bool] = False
 
     def __init__(self, source: "Source", view: "View") -> None:
         self.source, self.view = source, view
+        self._beat = -1
         self.widget: Any = view
 
     @property
@@ -43,7 +46,9 @@ class ViewPanel:
 
     def refresh(self, look: Look) -> None:
         """Show what was seen."""
-        self.update(look)
+        if not self.slow or look.beat != self._beat:
+            self.update(look)
+            self._beat = look.beat
         self.view.message(*self.note(look))
         self.view.flush()
 
@@ -172,6 +177,8 @@ class PnlPanel(CurvePanel):
 class PositionsPanel(ViewPanel):
     """What each trader holds."""
 
+    slow = True
+
     def __init__(self, source: "Source") -> None:
         number = [Column(n, "number") for n in ("quantity", "average price", "last price")]
         money = [Column(n, "number", digits=2) for n in ("value", "unrealised", "realised", "fees", "PnL")]
@@ -194,6 +201,8 @@ class PositionsPanel(ViewPanel):
 class ChannelsPanel(ViewPanel):
     """How full the channels between the processes are, and how long their senders have waited."""
 
+    slow = True
+
     def __init__(self, source: "Source") -> None:
         counts = [Column(n, "number") for n in ("waiting", "most", "capacity", "passed", "stalls")]
         columns = [Column("channel", width=190), *counts, Column("blocked ms", "number", digits=1)]
@@ -210,6 +219,8 @@ class ChannelsPanel(ViewPanel):
 
 class LatencyPanel(ViewPanel):
     """How long an order takes from the candle that caused it to its booked fill."""
+
+    slow = True
 
     def __init__(self, source: "Source") -> None:
         columns = [Column("stage", width=260), *(Column(n, "number", digits=2) for n in ("p50 ms", "p99 ms"))]
@@ -234,6 +245,8 @@ class LatencyPanel(ViewPanel):
 
 class HealthPanel(ViewPanel):
     """How each trader is; the row of one that failed opens on its traceback."""
+
+    slow = True
 
     def __init__(self, source: "Source") -> None:
         columns = [
