@@ -5,11 +5,13 @@ the notebook's own name of a cell decides where the front end tells it, else the
 import linecache
 import re
 import sys
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pairsim.engine.status import RunState
+from pairsim.errors import PairsimError
 
 if TYPE_CHECKING:
     from pairsim.engine.engine import Engine
@@ -38,11 +40,13 @@ def when_rerun(end: Callable[[], None]) -> None:
         return
     cell, run = running
     before, ending = _made.get(cell, (run, []))
+    _made[cell] = run, [*(ending if before == run else []), end]
     if before != run:
         for each in ending:
-            each()
-        ending = []
-    _made[cell] = run, [*ending, end]
+            try:
+                each()
+            except PairsimError as error:  # what an earlier run left must not keep the cell from running again
+                warnings.warn(f"what this cell made before did not end in order: {error}", stacklevel=2)
 
 
 def _running_cell() -> tuple[str, int] | None:

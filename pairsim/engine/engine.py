@@ -186,6 +186,10 @@ class Engine:
         ``flatten``.
 
         Everything stays readable afterwards. Stopping again is harmless.
+
+        Raises
+        ------
+        EngineError : the host did not end the run in order, and was killed; what it had journalled is there.
         """
         if self._state is RunState.CREATED or self._process is None:
             self._state = RunState.STOPPED
@@ -193,9 +197,15 @@ class Engine:
         if self.status.state is RunState.STARTING:
             self._abandon()
             return self
+        failure = None
         if self._process.poll() is None and self._last is None and not self._error:
-            with contextlib.suppress(EngineDied):
+            try:
                 self._last = self._ask("stop", flatten)
+            except EngineDied:
+                pass
+            except EngineError as error:
+                failure = error
+                self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         if self._process.poll() is None:
@@ -203,6 +213,8 @@ class Engine:
             self._process.wait()
         if self._wire is not None:
             self._wire.close()
+        if failure is not None:
+            raise failure
         return self
 
     def _abandon(self) -> None:

@@ -70,6 +70,20 @@ def test_a_host_that_is_killed_takes_everything_with_it_and_the_handle_says_so()
     assert engine.status.state == "failed"
 
 
+def test_a_host_that_hangs_is_killed_by_stop_which_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = random_run().start()
+    engine.wait(0.3)
+    machine = Machine(engine)
+    processes = machine.processes()
+    machine.host.suspend()
+    monkeypatch.setattr("pairsim.engine.engine.ANSWER_SECONDS", 0.5)
+    with pytest.raises(EngineError, match="did not answer 'stop' within 0.5 s"):
+        engine.stop()
+    assert not gone(processes)
+    assert engine.status.state == "failed"
+    engine.stop()
+
+
 def test_a_zygote_that_is_killed_ends_trading_and_the_run_says_why() -> None:
     with random_run() as engine:
         engine.wait(0.3)
