@@ -1,0 +1,52 @@
+"""Candles: one that is still forming is replaced, what is out of order is refused, marks arrive once."""
+
+import numpy as np
+import pytest
+from notebook.views.blank_page import BlankPage
+
+from pairsim.errors import InputError
+from pairsim.notebook.views import CandleView
+
+START = 1_763_900_000_000_000_000
+SECOND = 10**9
+
+
+def _view() -> CandleView:
+    view = CandleView(title="BTC", window=4)
+    view.reset(START + np.arange(3) * SECOND, [[1.0, 2.0, 0.5, 1.5, 10.0]] * 3, {"sma": ("price", [1.0, 1.1, 1.2])})
+    return view
+
+
+def test_a_candle_with_the_last_time_replaces_it_and_the_window_holds() -> None:
+    view = _view()
+    view.append([START + 2 * SECOND], [[1.0, 9.0, 0.5, 8.0, 11.0]], {"sma": [1.3]})
+    assert view.frame()["close"].to_list() == [1.5, 1.5, 8.0]
+    assert view.frame()["sma"].to_list() == [1.0, 1.1, 1.3]
+    view.append(START + np.arange(3, 5) * SECOND, [[1.0, 9.0, 0.5, 7.0, 11.0]] * 2)
+    assert view.frame()["close"].to_list() == [1.5, 8.0, 7.0, 7.0]
+    assert np.isnan(view.frame()["sma"][-1])
+
+
+def test_the_page_replaces_the_forming_candle_too(blank: BlankPage) -> None:
+    view = _view()
+    shown = blank.show(view)
+    shown.send()
+    for close in (3.25, 4.75):
+        view.append([START + 3 * SECOND], [[1.0, 9.0, 0.5, close, 11.0]], {"sma": [2.5]})
+        shown.send()
+    shown.settle()
+    readout = shown.root().locator(".ps-readout").inner_text()
+    assert "4.75" in readout
+    assert "3.25" not in readout
+    assert "2.5" in readout
+    assert not blank.errors
+
+
+def test_what_does_not_fit_is_told() -> None:
+    view = _view()
+    with pytest.raises(InputError, match="use reset"):
+        view.append([START], [[1.0, 2.0, 0.5, 1.5, 10.0]])
+    with pytest.raises(InputError, match="no pane"):
+        view.append([START + 3 * SECOND], [[1.0, 2.0, 0.5, 1.5, 10.0]], {"rsi": [50.0]})
+    with pytest.raises(InputError, match="open, high, low, close, volume"):
+        view.append([START + 3 * SECOND], [[1.0, 2.0]])
