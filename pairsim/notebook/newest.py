@@ -74,6 +74,10 @@ class Newest(Generic[T]):
                 self._busy = True
             try:
                 self._work(request)
+            except BaseException:  # a fault of ours: the next request gets a thread that lives
+                with self._state:
+                    self._thread = None
+                raise
             finally:
                 with self._state:
                     self._busy = False

@@ -77,7 +77,7 @@ def test_a_host_that_hangs_is_killed_by_stop_which_says_so(monkeypatch: pytest.M
     processes = machine.processes()
     machine.host.suspend()
     monkeypatch.setattr("pairsim.engine.engine.ANSWER_SECONDS", 0.5)
-    with pytest.raises(EngineError, match="did not answer 'stop' within 0.5 s"):
+    with pytest.raises(EngineError, match=r"did not answer 'stop' within 0\.5 s"):
         engine.stop()
     assert not gone(processes)
     assert engine.status.state == "failed"

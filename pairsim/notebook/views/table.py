@@ -125,7 +125,7 @@ class TableView(View):
             row = [row.get(name) for name in self._names]
         if len(row) != len(self._columns):
             raise InputError(f"{self.title}: a row has {len(row)} values for the columns {self._names}")
-        return tuple(_nanoseconds(x) if isinstance(x, datetime.datetime) else x for x in row)
+        return tuple(_plain(x) for x in row)
 
     def _put(self, rows: list[tuple[Any, ...]]) -> None:
         for row in rows:
@@ -146,6 +146,8 @@ class TableView(View):
         del self._rows[number]
         self._changed.pop(number, None)
         self._removed.append(number)
+        if len(self._removed) > self._limit:  # nobody has taken them for long
+            self._removed, self._whole_wanted = [], True
 
     def _has_changed(self) -> bool:
         return bool(self._changed or self._removed)
@@ -210,6 +212,13 @@ def _opened(view: TableView, content: Any, buffers: Any) -> None:
             view._on_open(row[view._key])
 
 
+def _plain(value: Any) -> Any:
+    """Times as nanoseconds, and NaN as nothing: a NaN differs from itself, and its row would be sent for ever."""
+    if isinstance(value, datetime.datetime):
+        return _nanoseconds(value)
+    return None if isinstance(value, float) and value != value else value
+
+
 def _nanoseconds(moment: datetime.datetime) -> int:
     return int(np.datetime64(moment.astimezone(datetime.UTC).replace(tzinfo=None), "ns").astype(np.int64))
 
@@ -222,5 +231,7 @@ def _from_frame(frame: Any, columns: Sequence[Column]) -> list[tuple[Any, ...]]:
     for name, kind in frame.schema.items():
         if kind.base_type() is pl.Datetime:
             present[name] = pl.col(name).dt.epoch("ns")
+        elif kind.is_float():
+            present[name] = pl.col(name).fill_nan(None)
     rows: list[tuple[Any, ...]] = frame.select(present.get(c.name, pl.lit(None)).alias(c.name) for c in columns).rows()
     return rows

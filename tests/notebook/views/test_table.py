@@ -181,6 +181,26 @@ def test_a_frame_gives_rows_with_nanoseconds_kept() -> None:
     assert view.frame()["price"].to_list() == [None]
 
 
+def test_a_row_without_a_number_is_told_once() -> None:
+    import polars as pl
+
+    view = _view(0)
+    row = _row(1, price=float("nan"))
+    for rows in ([row], pl.DataFrame([row])):
+        view.upsert(rows)
+        view._changes()  # as if they were sent
+        view.upsert(rows)
+        assert not view._has_changed()
+
+
+def test_rows_that_go_while_nobody_looks_are_not_counted_for_ever() -> None:
+    view = _view(0, limit=5)
+    for i in range(1_000):
+        view.upsert([_row(i)])
+    assert len(view._removed) <= 5
+    assert view.frame()["id"].to_list() == [f"order-{i}" for i in range(995, 1_000)]
+
+
 def test_a_row_that_does_not_fit_and_a_key_that_is_no_column_are_told() -> None:
     with pytest.raises(InputError, match="2 values"):
         _view(0).upsert([("a", "b")])
