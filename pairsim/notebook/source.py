@@ -29,7 +29,10 @@ log = logging.getLogger("pairsim.notebook")
 PERIOD: Final = 0.1  # seconds
 SHARE: Final = 33  # of this many nanoseconds one is used; what costs more is looked at less often
 LONGEST: Final = 2.0
-JOURNAL_NS: Final = 1_000_000_000  # the journal is read when counters have moved, and at least so often
+# The journal is read when counters have moved, at most and at least so often. Each read lets go of the GIL some twenty
+# times, and a cell that computes gives it back 5 ms later: read at each look, it would cost every second update.
+JOURNAL_LEAST_NS: Final = 250_000_000
+JOURNAL_NS: Final = 1_000_000_000
 TOLD_NS: Final = 2_000_000_000  # latencies are a question to the host
 PAST_FILLS: Final = 200_000  # of more, PnL by trader is not made up for the time before the first view
 
@@ -198,7 +201,9 @@ class Source:
         status = look.status
         counters = (status.orders, status.fills, status.open_orders, look.metrics.denied, look.metrics.failures)
         now = clock.monotonic_ns()
-        if counters != self._counters or now - self._journal_at > JOURNAL_NS or look.ended:
+        waited = now - self._journal_at
+        moved = counters != self._counters and waited > JOURNAL_LEAST_NS
+        if moved or waited > JOURNAL_NS or look.ended or everything:
             self._counters, self._journal_at = counters, now
             try:
                 self._read_journal()
