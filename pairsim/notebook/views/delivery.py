@@ -1,7 +1,7 @@
 """When a view may send its next message. Pure: times come in, yes or no goes out; no clock, no page.
 
 A page acknowledges what it has at most every two seconds, for all its views at once: each message to the kernel costs
-it 0.7 ms and makes JupyterLab's busy light blink, so one for each update would cost more than the updates. What is in
+it 1.2 ms and makes JupyterLab's busy light blink, so one for each update would cost more than the updates. What is in
 flight is bounded by time instead: while the kernel could hear the page and has not for five seconds, no data is sent,
 only a sign of life, ever more rarely. So nothing piles up in a server that keeps messages for a page that is gone.
 While a cell runs the kernel hears nobody, and silence means nothing for ten minutes; after that, one message a second
