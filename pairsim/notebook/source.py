@@ -6,7 +6,9 @@ a panel is said in that panel. It needs nothing of the kernel's loop, and takes 
 
 import contextlib
 import logging
+import sys
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -29,6 +31,7 @@ log = logging.getLogger("pairsim.notebook")
 PERIOD: Final = 0.1  # seconds
 SHARE: Final = 33  # of this many nanoseconds one is used; what costs more is looked at less often
 LONGEST: Final = 2.0
+TURN: Final = 0.001  # seconds
 # The journal is read when counters have moved, at most and at least so often. Each read lets go of the GIL some twenty
 # times, and a cell that computes gives it back 5 ms later: read at each look, it would cost every second update.
 JOURNAL_LEAST_NS: Final = 250_000_000
@@ -122,6 +125,10 @@ class Source:
     # -- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        with _quick_turns():
+            self._follow()
+
+    def _follow(self) -> None:
         while True:
             began = clock.thread_ns()
             with self.lock:
@@ -160,8 +167,9 @@ class Source:
             self.read_all()
         except PairsimError as error:  # damaged by what ended the run: what was read stands
             log.debug("the journal could not be read to its end: %s", error)
-        with contextlib.suppress(PairsimError):
-            self.told = self.engine.metrics
+        asking = threading.Thread(target=self._ask, daemon=True)
+        asking.start()
+        asking.join(LONGEST)  # a host that hangs must not hold up whoever waits for this lock
         self.observe(everything=True)
         for panel in self._panels:
             self.show(panel, self.look)
@@ -259,6 +267,20 @@ class Source:
         elif not len(fills):
             values[:, 1:] = 0.0
         self.history.fill(marks[:, 0].astype(np.int64), values)
+
+
+@contextlib.contextmanager
+def _quick_turns() -> Iterator[None]:
+    """Threads of this kernel take turns every millisecond instead of every five: a cell that computes in plain Python
+    keeps the GIL that long each time a look lets go of it, and a look does so some twenty times.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, TURN))
+    try:
+        yield
+    finally:
+        if sys.getswitchinterval() == TURN:  # nobody else has changed it
+            sys.setswitchinterval(before)
 
 
 def _past(journal: "Reader") -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Dashboards of real engines: what they show is what the engine says; no fault of theirs or ours leaves a dead view."""
 
 import math
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -132,6 +133,14 @@ def test_two_dashboards_and_single_panels_share_one_thread_and_closing_them_ends
     assert isinstance(tiles, View)
     until(lambda: "pairsim-views" not in [t.name for t in threading.enumerate()], "the thread has ended")
     assert engine.status.state == "running"
+
+
+def test_threads_take_turns_more_often_while_there_are_views_only(engine) -> None:
+    before = sys.getswitchinterval()
+    panel = engine.view.equity()
+    until(lambda: sys.getswitchinterval() == pytest.approx(0.001), "a turn each millisecond")
+    panel.close()
+    until(lambda: sys.getswitchinterval() == before, "turns as before")
 
 
 def test_a_swap_changes_the_indicators_on_view(engine) -> None:
