@@ -85,6 +85,7 @@ class ControlsPanel:
         self._commands.put(f"tuned {handle.name}: {name} = {shown}", lambda: handle.tune(**{name: value}))
 
     def _said(self, text: str, worked: bool) -> None:
+        self._tuning.refused |= not worked
         mark = "✓" if worked else "✗"
         tone = "good" if worked else "bad"
         self._outcome.value = f'<span role="status" class="pairsim-{tone}">{mark} {escape(text)}</span>'
@@ -163,12 +164,14 @@ class _Tuning:
         self._strategy: Strategy | None = None
         self._inputs: dict[str, Any] = {}
         self._setting = False
+        self.refused = False  # a command has failed: a slider may stand where no parameter does
         self.widget = ipywidgets.HBox(layout=ipywidgets.Layout(flex_flow="row wrap"))
 
     def show(self, strategy: Strategy) -> None:
         """Stand where the parameters stand; anew for another class."""
-        if strategy is self._strategy:
+        if strategy is self._strategy and not self.refused:
             return
+        self.refused = False
         if type(strategy) is not type(self._strategy):
             fields = {name: field for name, field in fields_of(strategy).items() if field.is_param}
             self._inputs = {name: self._input(name, field, getattr(strategy, name)) for name, field in fields.items()}

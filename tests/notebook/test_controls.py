@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from notebook.live import Often, two_traders, until
 
+from pairsim.errors import EngineError
 from pairsim.notebook.choosing import chooser
 from pairsim.notebook.commands import Commands
 from pairsim.notebook.controls import ControlsPanel
@@ -69,6 +70,17 @@ def test_a_command_that_fails_says_why(panel) -> None:
     panel._tune("pace", 99)
     until(lambda: "pace=99 is outside its limits" in panel._outcome.value, "the reason")
     assert "pairsim-bad" in panel._outcome.value
+
+
+def test_a_slider_whose_tune_was_refused_goes_back(panel, monkeypatch) -> None:
+    def refuse(name: str, *arguments: object) -> None:
+        raise EngineError("the feed is not between two candles")
+
+    monkeypatch.setattr(panel._engine, "_ask", refuse)
+    slider = panel._tuning._inputs["pace"]
+    slider.value = 9
+    until(lambda: "not between two candles" in panel._outcome.value, "the reason")
+    until(lambda: slider.value == 2, "the slider stands where the parameter does")
 
 
 def test_what_is_urgent_does_not_wait_for_what_is_slow() -> None:
