@@ -53,7 +53,7 @@ def run_demo(options: Options, console: Console) -> int:
     with Interruptions() as interrupted:
         try:
             with Starting(console, animated=live) as line:
-                engine, observer, opening_ns = _start(options, line)
+                engine, observer, opening_ns = _start(options, line, interrupted)
         except KeyboardInterrupt:
             console.print("ended before the run began; nothing was traded")
             return INTERRUPTED
@@ -73,7 +73,7 @@ def run_demo(options: Options, console: Console) -> int:
     return FAILED if last.state is RunState.FAILED else ENDED
 
 
-def _start(options: Options, line: "Starting") -> "tuple[Engine, Observer, int]":
+def _start(options: Options, line: "Starting", interrupted: "Interruptions") -> "tuple[Engine, Observer, int]":
     """A running engine, an observer of it, and the feed time at which it began."""
     # Imported here, when a line already tells that something goes on; polars while the host starts, which takes longer.
     from pairsim.cli.observation import Observer
@@ -87,6 +87,9 @@ def _start(options: Options, line: "Starting") -> "tuple[Engine, Observer, int]"
     try:
         import polars  # noqa: F401
 
+        while engine.status.state is RunState.STARTING:
+            if interrupted.asked.wait(0.05):  # its KeyboardInterrupt may have been lost in a callback
+                raise KeyboardInterrupt
         engine.wait(0)
         return engine, Observer(engine, traders, CASH), feed.start_time
     except BaseException:
@@ -95,7 +98,7 @@ def _start(options: Options, line: "Starting") -> "tuple[Engine, Observer, int]"
 
 
 class Interruptions:
-    """Ctrl-C and SIGTERM while in use: with ``orderly`` the first only sets `asked`, and the run ends in order."""
+    """Ctrl-C and SIGTERM while in use set `asked` and interrupt; with ``orderly`` the first does no more than set it."""
 
     def __init__(self) -> None:
         self.orderly = False
@@ -113,9 +116,10 @@ class Interruptions:
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal returned
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if not self.orderly or self.asked.is_set():
-            raise KeyboardInterrupt
+        again = self.asked.is_set()
         self.asked.set()
+        if again or not self.orderly:
+            raise KeyboardInterrupt
 
 
 def watch(observer: "Observer", options: Options, interrupted: Interruptions, show: Show) -> "Observation":

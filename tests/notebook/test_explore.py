@@ -199,9 +199,9 @@ def test_newest_runs_what_was_asked_last_and_ends_when_idle() -> None:
     assert done[-1] == 4
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_newest_goes_on_after_work_that_raised() -> None:
+def test_newest_goes_on_after_work_that_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[float] = []
+    monkeypatch.setattr(threading, "excepthook", lambda told: None)
     newest: Newest[int] = Newest(lambda k: done.append(1 / k), "test")
     newest.ask(0)
     assert newest.settle(20)

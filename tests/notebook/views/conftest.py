@@ -8,7 +8,8 @@ from notebook.views.blank_page import BlankPage
 from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="package")
+# A module, not the package: while the driver lives, this thread has an event loop that runs, and asyncio.run() fails.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as started:
         yield started
