@@ -98,7 +98,7 @@ def _start(options: Options, line: "Starting", interrupted: "Interruptions") -> 
 
 
 class Interruptions:
-    """Ctrl-C and SIGTERM while in use set `asked` and interrupt; with ``orderly`` the first does no more than set it."""
+    """Ctrl-C and SIGTERM while in use set `asked` and interrupt; with ``orderly`` the first only sets it."""
 
     def __init__(self) -> None:
         self.orderly = False
