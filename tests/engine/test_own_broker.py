@@ -130,7 +130,9 @@ def test_halt_takes_back_what_works_at_the_broker(tmp_path):
         seen = engine["A/USDT"].health.evaluations
         until(lambda: engine["A/USDT"].health.evaluations > seen + 5, "further decisions")
         assert len(sent(ledger)) == count
-        assert engine.orders["status"].to_list()[-1] == "DENIED"
+        # the newest decision may just have been written down and not yet be answered
+        settled = engine.orders.filter(pl.col("status") != "INITIALIZED")
+        assert settled["status"].to_list()[-1] == "DENIED"
 
 
 def test_one_that_never_answers_does_not_hold_up_the_stop(tmp_path):
