@@ -1,13 +1,11 @@
-"""The orders between intent and end, and how many of them each market has: the feed thread sends the broker a market's
-candles only while there are any.
-"""
+"""The orders between intent and end."""
 
 from typing import Any
 
 import numpy as np
 
 from pairsim.brokers.broker import Order
-from pairsim.engine.arena import H_OPEN, Arena
+from pairsim.engine.arena import H_OPEN
 from pairsim.engine.bookkeeper import Bookkeeper
 from pairsim.orders.order import OrderType
 
@@ -17,27 +15,19 @@ _MARKET = int(OrderType.MARKET)
 class LiveOrders(dict[int, Order]):
     """Orders that a broker has, by venue id."""
 
-    def __init__(self, mem: np.ndarray, arena: Arena, books: Bookkeeper, last_id: int) -> None:
+    def __init__(self, mem: np.ndarray, books: Bookkeeper, last_id: int) -> None:
         super().__init__()
-        self.mem, self.arena, self.books, self.last_id = mem, arena, books, last_id
-        self._wanted = [0] * arena.markets
+        self.mem, self.books, self.last_id = mem, books, last_id
 
     def next_id(self) -> int:
         """Number of a new order, unique in the store."""
         self.last_id += 1
         return self.last_id
 
-    def want(self, order: Order, change: int) -> None:
-        """One order more (1) or less (-1) that needs candles of its market."""
-        m = order.market
-        self._wanted[m] += change
-        self.mem[self.arena.working + m] = self._wanted[m]
-        self.mem[H_OPEN] += change
-
     def leave(self, order: Order) -> None:
-        """An order has ended."""
+        """An order has ended; one that has left already (a fill told after its cancel) leaves once."""
         if self.pop(order.venue_id, None) is not None:
-            self.want(order, -1)
+            self.mem[H_OPEN] -= 1
             self.books.end(order)
 
     def working(self, pair: int) -> list[Order]:

@@ -11,7 +11,7 @@ import numpy as np
 from pairsim import clock
 from pairsim.brokers.broker import Order
 from pairsim.brokers.sim import SimBroker, Venue
-from pairsim.engine.arena import BOARD_NUMBER, BOARD_TIME, BOARD_WORDS, H_LATE, H_ORDERS, Arena
+from pairsim.engine.arena import BOARD_NUMBER, BOARD_TIME, BOARD_WORDS, H_LATE, H_OPEN, H_ORDERS, Arena
 from pairsim.engine.live_orders import LiveOrders, order_row
 from pairsim.engine.plan import Plan
 from pairsim.orders import matching
@@ -38,6 +38,7 @@ class VenueDesk:
         ledger = mem[arena.portfolio : arena.board].copy()
         ledger[0] = 0
         self.venue = Venue(broker, ledger, arena.markets)
+        self._working = [0] * arena.markets
         self._trades = 0
         self._last_filled: Order | None = None
         self._unsaid: list[Order] = []  # market orders sent: most are filled before anybody could read that they work
@@ -48,6 +49,7 @@ class VenueDesk:
         if order.replaces:
             self.venue.cancel_working(order.market, order.pair, arrival, matching.REPLACED)
         self.live[order.venue_id] = order
+        self._wants_candles(order.market, 1)  # before the look at the board: a candle in between is not missed unsaid
         order.status = Status.ACCEPTED
         board = self.arena.board + order.market * BOARD_WORDS
         if not self.lockstep and self.mem[board + BOARD_NUMBER] >= 0 and self.mem[board + BOARD_TIME] >= arrival:
@@ -81,6 +83,11 @@ class VenueDesk:
         """Take every working order out of the market."""
         kind = matching.EXPIRED if status is Status.EXPIRED else matching.CANCELED
         self._apply(self.venue.end(kind, reason, time))
+
+    def _wants_candles(self, market: int, change: int) -> None:
+        """One order more (1) or less (-1) at the venue: the feed sends it a market's candles only while it has any."""
+        self._working[market] += change
+        self.mem[self.arena.working + market] = self._working[market]
 
     def _apply(self, happened: list[Any]) -> None:
         """Journal what happened at the venue, and queue its booking."""
@@ -136,7 +143,8 @@ class VenueDesk:
                 )
             if final:
                 del self.live[venue_id]
-                self.live.want(order, -1)
+                self._wants_candles(market, -1)
+                self.mem[H_OPEN] -= 1
                 if type_ <= matching.STOP:
                     self.books.end(order)
         for table, rows in (("orders", orders), ("events", events), ("fills", fills)):
@@ -161,5 +169,6 @@ class VenueDesk:
             venue_id, pair, market, side, type_, units, status=Status.ACCEPTED, emit_ns=clock.monotonic_ns(),
         )  # fmt: skip
         self.live[venue_id] = order
-        self.live.want(order, 1)
+        self._wants_candles(market, 1)
+        self.mem[H_OPEN] += 1
         return order_row(order, wall, self.plan.pairs[pair][0], None, None, parent.order_id, (None,) * 6)
