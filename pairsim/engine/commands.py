@@ -6,7 +6,6 @@ them, what concerns orders by the order engine's loop.
 
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +57,7 @@ class Commands:
         if self.host.state is RunState.RUNNING:
             self.host.feed.paused = True
             self.host.set_state(RunState.PAUSED)
-            self.host.journal_control(0, None, "pause", "{}")
+            self.host.journal_control(None, None, "pause", "{}")
 
     def do_resume(self) -> None:
         """Go on where `do_pause` stopped."""
@@ -66,7 +65,7 @@ class Commands:
         self.host.feed.paused = False
         if self.host.state is RunState.PAUSED:
             self.host.set_state(RunState.RUNNING)
-            self.host.journal_control(0, None, "resume", "{}")
+            self.host.journal_control(None, None, "resume", "{}")
 
     def do_halt(self) -> int:
         """Latch the kill switch and take every working order out; returns how many there were."""
@@ -76,7 +75,7 @@ class Commands:
                 f"trading is halted, but what works at the broker cannot be canceled: {self.host.orders.error}"
             )
         count = int(self.host.orders.call(self.host.orders.halt).result(10))
-        self.host.journal_control(0, None, "halt", "{}")
+        self.host.journal_control(None, None, "halt", "{}")
         return count
 
     def do_unhalt(self) -> None:
@@ -84,23 +83,26 @@ class Commands:
         if self.host.orders.error:
             raise EngineError(f"trading cannot go on: {self.host.orders.error}")
         self.host.mem[H_TRADING] = ACTIVE
-        self.host.journal_control(0, None, "unhalt", "{}")
+        self.host.journal_control(None, None, "unhalt", "{}")
 
     def do_flatten(self) -> int:
         """A market order against every position; returns how many."""
         self._must_run()
         count = int(self.host.orders.call(self.host.orders.flatten).result(10))
-        self.host.journal_control(0, None, "flatten", "{}")
+        self.host.journal_control(None, None, "flatten", "{}")
         return count
 
     def do_trader(self, trader: int, what: str) -> None:
         """Pause or resume one trader."""
         self._must_run()
         kind = PAUSE if what == "pause" else RESUME
-        sequence = self.in_feed(partial(self.host.feed.send_control, trader, kind))
-        if what == "resume":
-            self.host.health.pop(trader, None)
-        self.host.journal_control(sequence, trader, what, "{}")
+
+        def send() -> tuple[int, int]:
+            if kind == RESUME:
+                self.host.health.pop(trader, None)  # before it: the trader may fail again at once
+            return self.host.feed.send_control(trader, kind)
+
+        self.host.journal_control(self.in_feed(send), trader, what, "{}")
 
     def do_tune(self, trader: int, code: StrategyCode, values: dict[str, float]) -> tuple[int, np.ndarray] | None:
         """New parameters for a trader."""

@@ -283,15 +283,16 @@ class FeedThread:
     # -- control records (on this thread, by `call`)
     # ---------------------------------------------------------------------
 
-    def send_control(self, trader: int, kind: int, first: int = 0, second: int = 0) -> int:
-        """Put a control record for a trader into its worker's ring; returns its number."""
+    def send_control(self, trader: int, kind: int, first: int = 0, second: int = 0) -> tuple[int, int]:
+        """Put a control record for a trader into its worker's ring; returns its number and its moment in feed time."""
         self.control[trader] += 1
+        time = int(self.mem[H_FEED_TIME])
         words = np.array(
-            [(kind << KIND_SHIFT) | trader, self.control[trader], self.mem[H_FEED_TIME], first, second, 0, 0, 0],
+            [(kind << KIND_SHIFT) | trader, self.control[trader], time, first, second, 0, 0, 0],
             np.int64,
         )
         self._push(self.worker_of[trader], words)
-        return self.control[trader]
+        return self.control[trader], time
 
     def closed_history(self, trader: int) -> tuple[np.ndarray, ...]:
         """Closed candles of each of a trader's markets at its interval, float64[n, 5], as far as they are kept."""

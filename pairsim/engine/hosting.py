@@ -27,6 +27,8 @@ from pairsim.engine.arena import (
     BOARD_CLOSE,
     BOARD_NUMBER,
     BOARD_WORDS,
+    H_BARRIER,
+    H_CHECKED,
     H_FEED_TIME,
     H_STATE,
     H_TRADING,
@@ -320,11 +322,12 @@ class Host:
                 "health", [(moment or int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, text, trace)]
             )
 
-    def journal_control(self, sequence: int, trader: int | None, kind: str, payload: str) -> None:
-        """Write a command down, with its place among the records of its trader (0: not among them)."""
-        self.journal.append(
-            "controls", [(sequence, int(self.mem[H_FEED_TIME]), clock.wall_ns(), trader, kind, payload)]
-        )
+    def journal_control(self, place: tuple[int, int] | None, trader: int | None, kind: str, payload: str) -> None:
+        """Write a command down, with its number among the records of its trader and its moment in feed time (None: it
+        is not among them, and took place now).
+        """
+        sequence, time = place or (0, int(self.mem[H_FEED_TIME]))
+        self.journal.append("controls", [(sequence, time, clock.wall_ns(), trader, kind, payload)])
 
     def _say(self, message: str) -> None:
         """Tell the engine what went wrong; the first message stays the one that is shown."""
@@ -371,11 +374,18 @@ class Host:
     def quiet(self, seconds: float) -> None:
         """Wait until no decision is on its way from the workers to the broker."""
         deadline = clock.monotonic_ns() + int(seconds * 1e9)
-        rings = [*self.arena.order_rings, self.arena.gate_ring, self.arena.broker_ring, *self.arena.candle_rings]
-        while any(ring_stats(self.mem, r)["depth"] for r in rings) and clock.monotonic_ns() < deadline:
+        while self._decisions_move() and clock.monotonic_ns() < deadline:
             time.sleep(0.001)
-        time.sleep(0.002)  # the gate may hold one it has popped and not yet passed on
         self.orders.call(lambda: self.orders.drained(seconds)).result(seconds + 30)
+
+    def _decisions_move(self) -> bool:
+        """Whether something is under way. Looked at down the stream: what has left one place is in the next by then."""
+        mem, arena = self.mem, self.arena
+        return (
+            any(ring_stats(mem, r)["depth"] for r in (*arena.candle_rings, *arena.order_rings))
+            or bool(mem[H_CHECKED] < mem[H_BARRIER])  # lockstep: the gate has popped them, and passes them on
+            or any(ring_stats(mem, r)["depth"] for r in (arena.gate_ring, arena.broker_ring))
+        )
 
     # -- answers -----------------------------------------------------------------------------------------------------
 

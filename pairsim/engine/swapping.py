@@ -59,8 +59,8 @@ class Swapper:
             assert code.record.fields is not None
             word = code.record.fields[name][1] // 8
             value = int(record[word])
-            sequence = host.commands.in_feed(partial(host.feed.send_control, trader, TUNE, word, value))
-            host.journal_control(sequence, trader, "tune", json.dumps({name: float(values[name])}))
+            place = host.commands.in_feed(partial(host.feed.send_control, trader, TUNE, word, value))
+            host.journal_control(place, trader, "tune", json.dumps({name: float(values[name])}))
         host.codes[trader] = (
             code  # not in the version: it begins as it was swapped in, and is tuned where its record stands
         )
@@ -86,20 +86,20 @@ class Swapper:
         )
         number = host.versions[trader][-1].version + 1
 
-        def send() -> int:
+        def send() -> tuple[int, int]:
             history = host.feed.closed_history(trader)
             version = Version(trader, number, row, code, indicators, np.concatenate([*constants, np.zeros(0)]), history)
             newest = host.versions[trader][-1]
             host.pool.give(
                 host.worker_of[trader], version, lambda: host.versions.__setitem__(trader, [newest, version])
             )
+            host.health.pop(trader, None)  # before it: the new strategy may fail at once
             return host.feed.send_control(trader, SWAP, number)
 
-        sequence = host.commands.in_feed(send)
+        place = host.commands.in_feed(send)
         host.codes[trader] = code
-        host.health.pop(trader, None)
         payload = {"strategy": repr(code.strategy), "compiled": code.compiled, **({"values": values} if values else {})}
-        host.journal_control(sequence, trader, kind, json.dumps(payload, default=float))
+        host.journal_control(place, trader, kind, json.dumps(payload, default=float))
         return number, row
 
     def _await_newest(self, trader: int, timeout: float = 5.0) -> None:
