@@ -59,37 +59,44 @@ class Lab:
             path = folder / "settings" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(values))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
         self.log = (folder / "lab.log").open("wb")
-        environment = {
+        self.environment = {
             **os.environ, "HOME": str(folder), "IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(ROOT),
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
             "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data"),
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "PAIRSIM_TEST_MARKER": marker,
         }  # fmt: skip
+        for _ in range(5):  # somebody else may take the port between our choice and the server's start
+            self._start()
+            if self._answers():
+                return
+        raise RuntimeError(f"JupyterLab did not start: {(folder / 'lab.log').read_text()[-3000:]}")
+
+    def _start(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
              f"--port={self.port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
              "--ServerApp.disable_check_xsrf=True",
              "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=", "--LabApp.extension_manager=readonly",
              f"--ServerApp.root_dir={self.notebooks}"],
-            env=environment, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True,
+            env=self.environment, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True,
             preexec_fn=_dies_with_us, cwd=self.notebooks,
         )  # fmt: skip
-        self._wait()
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 60
-        while True:
+    def _answers(self) -> bool:
+        """Wait until the server answers; False when it has ended instead."""
+        deadline = time.monotonic() + 180
+        while self.process.poll() is None:
             with suppress(OSError):
-                urllib.request.urlopen(f"{self.url}/api/status", timeout=2).close()
-                return
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"JupyterLab did not start: {(self.folder / 'lab.log').read_text()[-3000:]}")
+                urllib.request.urlopen(f"{self.url}/api/status", timeout=30).close()
+                return self.process.poll() is None  # else it is somebody else's
+            assert time.monotonic() < deadline, "JupyterLab neither answers nor ends"
             time.sleep(0.05)
+        return False
 
     @property
     def url(self) -> str:

@@ -40,7 +40,7 @@ class TwoProcesses:
     def close(self) -> None:
         assert self._server.stdin and self._server.stdout
         self._server.stdin.close()
-        self._server.wait(10)
+        self._server.wait(60)
         self._server.stdout.close()
 
 

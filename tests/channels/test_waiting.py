@@ -13,7 +13,7 @@ from pairsim.channels import PORTABLE, Doorbell
 from pairsim.channels.atomics import now_ns, store_release
 from pairsim.channels.waiting import ring_doorbell, wait_word, wake_word
 
-LONG_NS = 10_000_000_000
+LONG_NS = 60_000_000_000
 
 
 @njit(nogil=True)
@@ -67,7 +67,7 @@ def test_all_sleepers_on_a_word_are_woken():
     set_word(words, 0)
     wake_word(words, 0)
     for sleeper in sleepers:
-        sleeper.join(5)
+        sleeper.join(60)
     assert woken == [True] * 3
 
 
@@ -108,7 +108,7 @@ def test_a_kernel_wakes_an_event_loop():
         rung = asyncio.Event()
         loop.add_reader(bell.fd, lambda: (bell.clear(), rung.set()))
         ring(bell.write_fd)
-        await asyncio.wait_for(rung.wait(), 10)
+        await asyncio.wait_for(rung.wait(), 60)
         loop.remove_reader(bell.fd)
         return is_readable(bell)
 

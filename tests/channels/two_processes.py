@@ -24,8 +24,8 @@ from pairsim.channels import Doorbell, Memory, init_ring, ring_stats, ring_words
 from pairsim.channels.ring import arm_consumer, available, head, rouse, wake_producer
 from pairsim.channels.seqlock import GAVE_UP, seq_read, seq_write, write_begin
 
-ALARM_S = 90
-LONG_NS = 10_000_000_000  # a wait that takes this long has lost its wake-up
+ALARM_S = 110
+LONG_NS = 20_000_000_000  # a wait that takes this long has lost its wake-up
 RACE_NS = 1_000_000_000  # a race is run so many rounds, or so long where they are slow
 RESULTS = 16  # words before the ring, for what the second process found
 

@@ -80,11 +80,14 @@ class Spread(ps.Strategy):
         return None
 
 
+FOREVER = 1_000_000_000  # a `Counting` that keeps what it has bought
+
+
 class Counting(ps.Strategy):
     """Buys and closes by turns, as often as it is asked; counts in a state that survives a swap."""
 
     notional: float = ps.param(100.0, 0.0, 1e9)
-    hold: int = ps.param(2, 1, 1_000)
+    hold: int = ps.param(2, 1, FOREVER)
     count: int = ps.state(0)
 
     def generate_signal(self, ctx: Any) -> Any:

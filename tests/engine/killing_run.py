@@ -1,7 +1,8 @@
 """Killing the workers of a run from outside, at moments spread over it, and reading what it left.
 
 Rule: a kill counts only when a successor has begun; where it hit is known from the channels, which the dead can change
-no more.
+no more. Who kills sets the pace: the run goes on only when a successor has begun, and a worker is stood still before it
+is killed, so neither depends on who is quicker.
 """
 
 import os
@@ -17,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 import psutil
+from engine.killing_traders import Staged
 from polars.testing import assert_frame_equal
 
 import pairsim as ps
@@ -37,7 +39,7 @@ from pairsim.engine.layout import (
 )
 
 T = TypeVar("T")
-PATIENCE = 30.0  # seconds that anything may take on a busy machine
+PATIENCE = 60.0  # seconds that anything may take on a busy machine
 
 
 @dataclass
@@ -79,17 +81,38 @@ class Machine:
         """Records that this worker has been sent and has not released."""
         return ring_stats(self.mem, self.arena.candle_rings[worker])["depth"]
 
-    def kill(self, worker: int, when: Callable[[], object] = lambda: None) -> int:
-        """SIGKILL a worker when ``when`` returns, and wait for its successor; returns the records it had in hand."""
+    def kill(self, worker: int, chance: random.Random, over: Callable[[], object]) -> int:
+        """SIGKILL a worker, and wait for its successor; returns the records it had in hand.
+
+        Two in three times as it is handed candles, plus a little, unless ``over`` says that no more will come; else at
+        any time.
+        """
         process = self.until(lambda: self.named(f"pairsim-worker-{worker}"), f"worker {worker} has a process")
         begun, victim = self.begun(worker), os.pidfd_open(process.pid)
-        when()
+        if chance.random() < 2 / 3:
+            self._stand_still(victim, worker, chance.uniform(0.0, 300e-6), over)
+        else:
+            time.sleep(chance.uniform(0.0, 6e-3))
         signal.pidfd_send_signal(victim, signal.SIGKILL)
         assert select.select([victim], [], [], PATIENCE)[0], "a killed worker ends"
         os.close(victim)
         left = self.in_hand(worker)
         self.until(lambda: self.begun(worker) > begun, f"worker {worker} is replaced")
         return left
+
+    def _stand_still(self, victim: int, worker: int, linger: float, over: Callable[[], object]) -> None:
+        """Stop a worker that has records in hand, at any of its instructions: a SIGKILL then finds it there."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            while self.in_hand(worker) == 0 and not over():
+                assert time.monotonic() < deadline, f"worker {worker} was handed nothing within {PATIENCE:g} s"
+            end = time.perf_counter() + linger
+            while time.perf_counter() < end:
+                pass
+            signal.pidfd_send_signal(victim, signal.SIGSTOP)
+            if self.in_hand(worker) or over():
+                return
+            signal.pidfd_send_signal(victim, signal.SIGCONT)  # we came too late
 
     def until(self, reached: Callable[[], T | None], what: str) -> T:
         """Wait for something; the run must not fail meanwhile."""
@@ -109,38 +132,22 @@ class Kills:
     in_hand: list[int] = field(default_factory=list)
 
 
-def kill_over(machine: Machine, count: int, slices: int, seed: int) -> Kills:
-    """Kill workers ``count`` times, spread over a lockstep replay of ``slices`` slices."""
+def kill_over(machine: Machine, feed: Staged, seed: int) -> Kills:
+    """Kill a worker in each part of a staged lockstep replay but the first."""
     chance, done = random.Random(seed), Kills()
-    for k in range(count):
-        at = int((k + chance.random()) * slices / (count + 1))
+    for part in range(1, feed.parts):
+        machine.until(partial(_reached, machine, feed.ends[part - 1]), f"part {part} is reached")
+        feed.go_on(part)
+        at = chance.randrange(feed.ends[part - 1], feed.ends[part] - 1)
         machine.until(partial(_reached, machine, at), f"slice {at} is reached")
         worker = chance.randrange(machine.arena.workers)
-        done.in_hand.append(machine.kill(worker, moment(machine, worker, chance)))
+        done.in_hand.append(machine.kill(worker, chance, partial(_reached, machine, feed.ends[part])))
         done.slices.append(int(machine.mem[H_SLICES]))
     return done
 
 
 def _reached(machine: Machine, slice_number: int) -> bool:
     return bool(machine.mem[H_SLICES] >= slice_number)
-
-
-def moment(machine: Machine, worker: int, chance: random.Random) -> Callable[[], None]:
-    """When to kill: two in three times as the worker is handed candles, plus a little; else at any time."""
-    linger, aimed = chance.uniform(0.0, 300e-6), chance.random() < 2 / 3
-
-    def wait() -> None:
-        if not aimed:
-            time.sleep(20.0 * linger)
-            return
-        deadline = time.perf_counter() + 0.2
-        while machine.in_hand(worker) == 0 and time.perf_counter() < deadline:
-            pass
-        end = time.perf_counter() + linger
-        while time.perf_counter() < end:
-            pass
-
-    return wait
 
 
 # -- what a run left -------------------------------------------------------------------------------------------------

@@ -159,6 +159,12 @@ class Staged:
         self._replay = ps.ReplayFeed(bars, speed=None, lockstep=True)
         self.interval, self.symbols = self._replay.interval, self._replay.symbols
         self.parts, self.folder = parts, folder
+        slices = len(bars["timestamp"].unique())
+        self.ends = [k * slices // parts for k in range(1, parts + 1)]  # slices handed out when a part has ended
+
+    def go_on(self, part: int) -> None:
+        """Let a part begin."""
+        (self.folder / str(part)).touch()
 
     def candles(self, symbols: Sequence[str]) -> Iterator[Records]:
         """All slices, in so many parts."""

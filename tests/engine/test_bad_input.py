@@ -222,7 +222,7 @@ def test_a_file_that_goes_bad_under_the_run(tmp_path):
     engine = ps.Engine(trader(), ps.ReplayFeed(path, speed=None))
     path.write_bytes(b"PAR1 but not really")
     with engine:
-        assert engine.wait(30) == "failed"
+        assert engine.wait(60) == "failed"
         assert "candles.parquet" in engine.status.error
         assert engine.status.trading == "halted"
         with pytest.raises(ps.errors.EngineError, match="the run is failed"):
@@ -269,7 +269,7 @@ def test_a_store_that_is_no_journal(tmp_path):
     engine = ps.Engine(trader(), endless(), store=path)
     engine.start()
     with pytest.raises(ps.errors.StoreError, match=r"letters\.db"):
-        engine.wait(30)
+        engine.wait(60)
     assert engine.status.state == "failed"
     assert "letters.db" in engine.status.error
     engine.stop()

@@ -16,12 +16,12 @@ import psutil
 import pytest
 from engine.killing_mutants import MUTANTS, mutated
 from engine.killing_proof import Proof
-from engine.killing_run import Left, Machine, kill_over, moment, record_of
+from engine.killing_run import Left, Machine, kill_over, record_of
 from engine.killing_scenes import SCENES, failures, swaps
 from engine.killing_stage import Stage
 from engine.killing_steps import why_not
 from engine.killing_traders import SYMBOLS, Couple, Deadly, Maker, Marker, MarkerPlain, Scribe, Staged, hundred
-from engine.running import ROOT, python, until
+from engine.running import ROOT, left_after, python, until
 
 import pairsim as ps
 from pairsim.engine.arena import Sizes
@@ -38,16 +38,9 @@ def random_run(**options: object) -> ps.Engine:
     return ps.Engine(traders, ps.RandomFeed("100ms", speed=100.0, seed=4), workers=2, **options)  # type: ignore[arg-type]
 
 
-def gone(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Which of these still run after the time that all may take to end (their new parent may be slow to reap them)."""
-    return [p for p in psutil.wait_procs(processes, timeout=SECONDS)[1] if not _has_ended(p)]
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether all of these end within the time that is promised."""
+    return not left_after(processes, SECONDS)
 
 
 # -- the host and the zygote -----------------------------------------------------------------------------------------
@@ -60,7 +53,7 @@ def test_a_host_that_is_killed_takes_everything_with_it_and_the_handle_says_so()
         processes = machine.processes()
         assert len(processes) == 4, processes
         machine.host.kill()
-        assert not gone(processes)
+        assert gone(processes)
         until(lambda: engine.status.state == "failed", "the handle sees it")
         assert "the host process has ended (exit status -9)" in engine.status.error
         with pytest.raises(EngineDied, match="exit status -9"):
@@ -79,7 +72,7 @@ def test_a_host_that_hangs_is_killed_by_stop_which_says_so(monkeypatch: pytest.M
     monkeypatch.setattr("pairsim.engine.engine.ANSWER_SECONDS", 0.5)
     with pytest.raises(EngineError, match=r"did not answer 'stop' within 0\.5 s"):
         engine.stop()
-    assert not gone(processes)
+    assert gone(processes)
     assert engine.status.state == "failed"
     engine.stop()
 
@@ -96,12 +89,13 @@ def test_a_zygote_that_is_killed_ends_trading_and_the_run_says_why() -> None:
         assert "pairsim-zygote" in engine.status.error
         assert "stop() this engine and start another" in engine.status.error
         assert engine.status.trading == "halted"
-        assert gone(processes) == processes[:1], "the workers ended with it, the host still answers"
+        assert gone(processes[1:]), "the workers ended with it"
+        assert machine.host.is_running(), "the host still answers"
         orders = engine.orders
         with pytest.raises(EngineError, match="pairsim-zygote"):
             engine[SYMBOLS[0]].pause()
         engine.stop()
-        assert not gone(processes)
+        assert gone(processes)
         assert engine.orders.height >= orders.height
         assert conserved(engine)
         assert engine.status.state == "failed"
@@ -115,7 +109,7 @@ def test_a_zygote_that_is_killed_while_the_run_starts_is_an_error_of_the_start()
     processes[1].kill()
     with pytest.raises(EngineError, match="pairsim-zygote"):
         engine.wait()
-    assert not gone(processes)
+    assert gone(processes)
     engine.stop()
 
 
@@ -145,7 +139,7 @@ def test_commands_are_done_although_the_worker_is_dead_when_they_come() -> None:
         until(lambda: second.health.state == "paused", "the second trader is silent")
         before = trader.health.evaluations
         until(lambda: trader.health.evaluations > before, "the first trader goes on")
-        assert engine.metrics.worker_restarts >= 4
+        until(lambda: engine.metrics.worker_restarts >= 4, "the second worker is replaced as well")
         assert engine.status.error == ""
 
 
@@ -159,8 +153,11 @@ def _later(seconds: float, act: Callable[[], None]) -> Callable[[], None]:
 def test_stop_waits_for_the_successor_of_a_worker_that_was_just_killed() -> None:
     with random_run() as engine:
         engine.wait(0.3)
-        worker = Machine(engine).named("pairsim-worker-0")
+        machine = Machine(engine)
+        worker = machine.named("pairsim-worker-0")
         assert worker is not None
+        worker.suspend()
+        until(lambda: machine.in_hand(0) > 0, "there are candles that only a successor can take")
         worker.kill()
         engine.stop()
         metrics = engine.metrics
@@ -198,7 +195,7 @@ def test_a_strategy_that_ends_its_worker_twice_at_a_candle_fails_alone(how: int,
 
     def run(traders: list[ps.Trader]) -> tuple[ps.Engine, Left]:
         with ps.Engine(traders, ps.ReplayFeed(bars, speed=None, lockstep=True), workers=1) as engine:
-            assert engine.wait(60) == "finished"
+            assert engine.wait(240) == "finished"
             return engine, Left.by(engine)
 
     _, alone = run(neighbours)
@@ -247,7 +244,7 @@ def controlled(folder: Path, disturb: Callable[[Machine], None]) -> Left:
             disturb(machine)
             engine.resume()
             disturb(machine)
-        assert engine.wait(60) == "finished"
+        assert engine.wait(240) == "finished"
         assert engine.metrics.duplicates == 0
         return Left.by(engine)
 
@@ -259,11 +256,10 @@ def test_control_records_are_handled_once_whenever_the_worker_is_killed(tmp_path
 
     def shoot(machine: Machine) -> None:
         """At once, without waiting for the successor: the next command meets a worker that is dead or beginning."""
-        worker = machine.named("pairsim-worker-0")
-        if worker is not None:
-            time.sleep(chance.uniform(0.0, 0.02))
-            os.kill(worker.pid, signal.SIGKILL)
-            kills[0] += 1
+        worker = machine.until(lambda: machine.named("pairsim-worker-0"), "the worker has a process")
+        time.sleep(chance.uniform(0.0, 0.02))
+        os.kill(worker.pid, signal.SIGKILL)
+        kills[0] += 1
 
     controlled(tmp_path / "disturbed", shoot).assert_equals(undisturbed)
     assert kills[0] > PARTS
@@ -289,20 +285,20 @@ def scribes() -> list[ps.Trader]:
 
 @pytest.mark.kill
 @pytest.mark.parametrize(("workers", "sizes"), [(1, ROOMY), (3, ROOMY), (2, TIGHT)], ids=["one", "three", "tight"])
-def test_hundreds_of_kills_change_nothing_of_a_lockstep_replay(workers: int, sizes: Sizes) -> None:
-    slices, count = 1_500, 300
+def test_hundreds_of_kills_change_nothing_of_a_lockstep_replay(workers: int, sizes: Sizes, tmp_path: Path) -> None:
+    slices, count = 1_505, 300
     bars = ps.synthetic(SYMBOLS, "1m", n=slices, seed=12)
 
-    def replay(workers: int, sizes: Sizes) -> ps.Engine:
-        feed = ps.ReplayFeed(bars, speed=None, lockstep=True)
+    def replay(feed: ps.ReplayFeed | Staged, workers: int, sizes: Sizes) -> ps.Engine:
         return ps.Engine(hundred(), feed, ps.SimBroker(latency="30s", fee_bps=2), workers=workers, sizes=sizes)
 
-    with replay(2, ROOMY) as engine:
+    with replay(ps.ReplayFeed(bars, speed=None, lockstep=True), 2, ROOMY) as engine:
         assert engine.wait(300) == "finished"
         undisturbed = Left.by(engine)
-    with replay(workers, sizes) as engine:
+    feed = Staged(bars, count + 1, tmp_path)
+    with replay(feed, workers, sizes) as engine:
         engine.wait(0)
-        kills = kill_over(Machine(engine), count, slices, seed=workers)
+        kills = kill_over(Machine(engine), feed, seed=workers)
         assert engine.wait(300) == "finished"
         assert engine.metrics.worker_restarts == count
         assert engine.metrics.duplicates == 0
@@ -325,11 +321,12 @@ def test_hundreds_of_kills_in_a_free_run_lose_and_double_nothing(sizes: Sizes) -
         while len(in_hand) < count and engine.status.state == "running":  # a busy machine replaces fewer in 40 s
             time.sleep(chance.uniform(0.0, 0.03))
             worker = chance.randrange(2)
-            in_hand.append(machine.kill(worker, moment(machine, worker, chance)))
+            in_hand.append(machine.kill(worker, chance, lambda: engine.status.state != "running"))
         assert engine.wait(300) == "finished"
         metrics = engine.metrics
         assert (metrics.worker_restarts, metrics.duplicates) == (len(in_hand), 0)
-        assert sum(hand > 0 for hand in in_hand) > count // 5
+        assert len(in_hand) > count // 10
+        assert sum(hand > 0 for hand in in_hand) > len(in_hand) // 5
         assert engine.status.candles == 5 * candles
         assert conserved(engine)
         orders = engine.orders.filter(pl.col("n").is_not_null())

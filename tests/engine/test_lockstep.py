@@ -101,7 +101,7 @@ def test_a_replay_of_all_of_a_real_file(shared_data):
     want = backtested(traders, ps.load(path, symbol="BTC/USD"))
     feed = ps.ReplayFeed(path, speed=None, lockstep=True, symbol="BTC/USD")
     with ps.Engine(traders, feed, workers=2) as engine:
-        finish(engine, 100)
+        finish(engine)
         assert_same(left_by(engine), want)
 
 

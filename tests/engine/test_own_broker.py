@@ -127,12 +127,15 @@ def test_halt_takes_back_what_works_at_the_broker(tmp_path):
         engine.halt()
         until(lambda: engine.status.open_orders == 0, "the cancels")
         count = len(sent(ledger))
-        seen = engine["A/USDT"].health.evaluations
-        until(lambda: engine["A/USDT"].health.evaluations > seen + 5, "further decisions")
+
+        def statuses() -> list[str]:
+            return engine.orders["status"].to_list()
+
+        until(lambda: statuses().count("DENIED") > 5, "further decisions")
         assert len(sent(ledger)) == count
+        told = statuses()
         # the newest decision may just have been written down and not yet be answered
-        settled = engine.orders.filter(pl.col("status") != "INITIALIZED")
-        assert settled["status"].to_list()[-1] == "DENIED"
+        assert set(told[told.index("DENIED") :]) <= {"DENIED", "INITIALIZED"}
 
 
 def test_one_that_never_answers_does_not_hold_up_the_stop(tmp_path):
@@ -152,7 +155,7 @@ def test_one_that_cannot_connect_fails_the_run(tmp_path):
         ps.Trader("A/USDT", Steady()), Sawtooth(n=100_000, speed=20.0), own_ports.Closed(tmp_path / "ledger")
     )
     with engine:
-        assert engine.wait(20) == "failed"
+        assert engine.wait(60) == "failed"
         assert "ConnectionError: wrong key" in engine.status.error
         assert engine.status.trading == "halted"
     assert engine.status.state == "failed"

@@ -46,7 +46,7 @@ def test_bad_candles_are_not_traded_but_counted():
 )
 def test_a_feed_that_fails_fails_the_run_and_says_why(fault, message):
     with ps.Engine(trader(), Sawtooth(fault=fault)) as engine:
-        assert engine.wait(30) == "failed"
+        assert engine.wait(240) == "failed"
         assert message in engine.status.error
         assert engine.status.error.startswith("feed: ")
         assert engine.status.trading == "halted"
@@ -82,7 +82,7 @@ class Steady(ps.Strategy):
             return ps.buy(quantity=1)
 
 with ps.Engine(ps.Trader("A/USDT", Steady()), Sawtooth(), Instant()) as engine:
-    print(engine.wait(30), engine.fills.height, engine.portfolio.positions["quantity"].to_list())
+    print(engine.wait(240), engine.fills.height, engine.portfolio.positions["quantity"].to_list())
 """
 
 

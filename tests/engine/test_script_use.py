@@ -12,7 +12,7 @@ import pairsim as ps
 
 RUN = """
 with ps.Engine(ps.Trader("BTC/USDT", Dip()), ps.ReplayFeed(bars, speed=None, lockstep=True)) as engine:
-    state = engine.wait(60)
+    state = engine.wait(240)
 statuses = engine.orders["status"].unique().to_list()
 print(state, engine.status.state, engine["BTC/USDT"].compiled, engine.fills.height, statuses)
 """
@@ -48,7 +48,7 @@ def test_a_script_needs_no_main_guard_and_finds_the_modules_beside_it(tmp_path):
 
 
 def test_an_exception_in_the_script_ends_the_run_and_passes_through(tmp_path):
-    text = CANDLES + RUN.replace("state = engine.wait(60)", "engine.wait(60); raise KeyError('mine')")
+    text = CANDLES + RUN.replace("state = engine.wait(240)", "engine.wait(240); raise KeyError('mine')")
     done = python("-c", text, folder=tmp_path)
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith("KeyError: 'mine'")

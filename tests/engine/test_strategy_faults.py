@@ -137,7 +137,7 @@ def test_the_traceback_of_a_script_shows_its_line(tmp_path):
     script.write_text(
         text
         + 'with ps.Engine(ps.Trader("BTC/USDT", Dip()), ps.ReplayFeed(bars, speed=None, lockstep=True)) as engine:\n'
-        "    engine.wait(60)\n"
+        "    engine.wait(240)\n"
         'health = engine["BTC/USDT"].health\n'
         'print(engine["BTC/USDT"].compiled, health.state, health.message)\n'
         "print(health.traceback)\n"

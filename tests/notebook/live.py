@@ -56,7 +56,7 @@ def replay(bars: Any, *traders: ps.Trader) -> ps.Engine:
     return ps.Engine(traders, ps.ReplayFeed(bars, speed=None, lockstep=True), workers=1)
 
 
-def until(reached: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+def until(reached: Callable[[], object], what: str, seconds: float = 90.0) -> None:
     """Wait for something that another thread or process brings about."""
     deadline = time.monotonic() + seconds
     while not reached():

@@ -86,7 +86,7 @@ def test_a_slider_whose_tune_was_refused_goes_back(panel, monkeypatch) -> None:
 def test_what_is_urgent_does_not_wait_for_what_is_slow() -> None:
     blocked, said = threading.Event(), []
     commands = Commands(lambda text, worked: said.append((text, worked)))
-    commands.put("slow", lambda: blocked.wait(20))
+    commands.put("slow", lambda: blocked.wait(60))
     commands.put("after it", lambda: None)
     commands.put("halt", lambda: 3, urgent=True)
     until(lambda: said == [("halt: 3", True)], "the urgent one")

@@ -28,7 +28,7 @@ def engine() -> Iterator[ps.Engine]:
         engine.wait(0)
         until(lambda: engine.status.fills >= 6, "six fills")
         yield engine
-    until(lambda: "pairsim-views" not in [t.name for t in threading.enumerate()], "the thread ends with the run")
+    until(lambda: threads_of_views() == 0, "the thread ends with the run")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,10 @@ def values(dashboard: Dashboard) -> dict[str, str]:
 
 def notes(dashboard: Dashboard) -> set[str]:
     return {panel.view._message[0] for panel in dashboard.panels.values() if hasattr(panel, "view")}
+
+
+def threads_of_views() -> int:
+    return [thread.name for thread in threading.enumerate()].count("pairsim-views")
 
 
 def ended(engine: ps.Engine) -> None:
@@ -124,18 +128,19 @@ def test_latencies_and_channels_are_told(engine) -> None:
 
 def test_two_dashboards_and_single_panels_share_one_thread_and_closing_them_ends_it(engine) -> None:
     first, second, tiles = engine.dashboard(), engine.dashboard(), engine.view.summary()
-    assert [t.name for t in threading.enumerate()].count("pairsim-views") == 1
+    until(lambda: threads_of_views() == 1, "one thread (that of another test may be about to end)")
     first.close()
     before = engine.status.candles
     until(lambda: engine.status.candles > before + 10, "the run goes on")
     second.close()
     tiles.close()
     assert isinstance(tiles, View)
-    until(lambda: "pairsim-views" not in [t.name for t in threading.enumerate()], "the thread has ended")
+    until(lambda: threads_of_views() == 0, "the thread has ended")
     assert engine.status.state == "running"
 
 
 def test_threads_take_turns_more_often_while_there_are_views_only(engine) -> None:
+    until(lambda: threads_of_views() == 0, "the end of another test's thread")
     before = sys.getswitchinterval()
     panel = engine.view.equity()
     until(lambda: sys.getswitchinterval() == pytest.approx(0.001), "a turn each millisecond")

@@ -158,12 +158,12 @@ def test_of_many_drags_during_one_computation_only_the_last_is_traded(panel: Exp
     def slowly(strategy):
         traded.append(strategy.period)
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return trade(strategy)
 
     monkeypatch.setattr(panel, "_trade", slowly)
     _control(panel, "period").value = 20
-    assert begun.wait(20)
+    assert begun.wait(60)
     for period in range(21, 50):
         _control(panel, "period").value = period
     go_on.set()
@@ -190,12 +190,12 @@ def test_newest_runs_what_was_asked_last_and_ends_when_idle() -> None:
     newest: Newest[int] = Newest(done.append, "test")
     for k in range(5):
         newest.ask(k)
-        assert newest.settle(20)
+        assert newest.settle(60)
     assert done == list(range(5))
     assert newest._thread is None or not newest._thread.is_alive() or newest.settle(1)
     newest.close()
     newest.ask(7)
-    assert newest.settle(20)
+    assert newest.settle(60)
     assert done[-1] == 4
 
 
@@ -204,9 +204,9 @@ def test_newest_goes_on_after_work_that_raised(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(threading, "excepthook", lambda told: None)
     newest: Newest[int] = Newest(lambda k: done.append(1 / k), "test")
     newest.ask(0)
-    assert newest.settle(20)
+    assert newest.settle(60)
     newest.ask(2)
-    assert newest.settle(20)
+    assert newest.settle(60)
     assert done == [0.5]
 
 

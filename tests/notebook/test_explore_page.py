@@ -63,7 +63,8 @@ class Shown:
         self.page.wait_for_function("(n) => model.sent.some((m) => m.sequence === n)", arg=self.sequence)
 
     def asked(self) -> list[Any]:
-        """Spans that were asked for since the last time."""
+        """Spans that were asked for since the last time, one at least."""
+        self.page.wait_for_function("() => model.sent.some((message) => message.kind === 'span')")
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         said = self.page.evaluate("() => model.sent.splice(0)")
         return [message["span"] for message in said if message["kind"] == "span"]

@@ -67,7 +67,7 @@ def test_an_engines_limits_are_those_of_its_backtest_and_of_its_gate() -> None:
     risk = ps.RiskLimits(max_gross_exposure=450)
     feed = ps.ReplayFeed(BARS, speed=None, lockstep=True)
     with ps.Engine(traders, feed, ps.SimBroker(fee_bps=0), risk=risk, cash=10_000) as engine:
-        engine.wait(60)
+        assert engine.wait(100) == "finished"
         live = engine.orders
     expected = engine.backtest(BARS)
     assert _denied(expected) == {"above max_gross_exposure"}

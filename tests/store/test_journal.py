@@ -17,12 +17,18 @@ from pairsim.orders.order import Status
 from pairsim.store import Journal, opening, schema
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=60.0):
     """Wait for another thread, by deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not within the deadline"
         time.sleep(0.001)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A journal waits for our `Blocker` for as long as a busy machine makes us hold it."""
+    monkeypatch.setattr(opening, "BUSY_SECONDS", 60.0)
 
 
 @pytest.fixture
