@@ -102,7 +102,7 @@ class OrderLog:
         """Rows that were added or changed after the ``change``-th change, oldest first."""
         if change <= 0:
             return list(self.orders.values())
-        return [self.orders[key] for key, at in self._changed_at.items() if at > change]
+        return [self.orders[key] for key in sorted(key for key, at in self._changed_at.items() if at > change)]
 
     def _take_orders(self, rows: Iterable[tuple[Any, ...]]) -> None:
         from pairsim.store.schema import TABLES

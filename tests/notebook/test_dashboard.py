@@ -18,6 +18,7 @@ from pairsim.engine.status import RunState
 from pairsim.notebook.candles_panel import pane_of
 from pairsim.notebook.dashboard import Dashboard
 from pairsim.notebook.look import Look
+from pairsim.notebook.order_log import OrderLog
 from pairsim.notebook.panels import EquityPanel, PnlPanel, SummaryPanel, run_note
 from pairsim.notebook.views.view import View
 
@@ -304,6 +305,16 @@ def test_dashboard_takes_an_engine_only() -> None:
 
 
 # --- pieces --------------------------------------------------------------------------------------------------------
+
+
+def test_orders_read_together_stand_in_the_order_they_were_decided() -> None:
+    """Also when the older one was filled after the newer one had been: its row was the last to change."""
+    log = OrderLog(two_traders()._plan)
+    for key in (1, 2, 3, 4, 3, 2):
+        log.orders[key] = SimpleNamespace(order_id=key)
+        log._touch(key)
+    assert [row.order_id for row in log.changed_since(1)] == [2, 3, 4]
+    assert [row.order_id for row in log.changed_since(5)] == [2]
 
 
 def test_what_moves_with_the_price_lies_over_the_candles() -> None:
