@@ -109,17 +109,25 @@ def read_snapshot(row, state, statef, b, mem, memf, base, decision, decisionf):
 
 @njit(**HOT)
 def fill_view(row, state, statef, b, time, memf, base, decision, decisionf, view, viewf):
-    """Show the strategy its closed candles and the snapshot, whose integers become floats here."""
-    view[V_TIME], view[V_INDEX] = time, state[b + B_MARKET + BM_CLOSED] - 1
-    viewf[V_CASH], viewf[V_EQUITY] = decision[D_CASH] / memf[base + A_QUOTE_SCALE], decisionf[D_EQUITY]
+    """Show the strategy its closed candles and the snapshot."""
+    show_snapshot(row, state, b, time, memf, base, decision, decisionf, view, viewf)
     for k in range(row[T_MARKETS]):
-        m, v, s = b + B_MARKET + k * BM_WORDS, V_MARKET + k * VM_WORDS, D_SNAPSHOT + k * SNAPSHOT_WORDS
+        m, v = b + B_MARKET + k * BM_WORDS, V_MARKET + k * VM_WORDS
         viewf[v + VM_OPEN], viewf[v + VM_HIGH], viewf[v + VM_LOW] = (
             statef[m + BM_OPEN],
             statef[m + BM_HIGH],
             statef[m + BM_LOW],
         )
         viewf[v + VM_CLOSE], viewf[v + VM_VOLUME] = statef[m + BM_CLOSE], statef[m + BM_VOLUME]
+
+
+@njit(**HOT)
+def show_snapshot(row, state, b, time, memf, base, decision, decisionf, view, viewf):
+    """The part of the view that is no candle: time, and the snapshot, whose integers become floats here."""
+    view[V_TIME], view[V_INDEX] = time, state[b + B_MARKET + BM_CLOSED] - 1
+    viewf[V_CASH], viewf[V_EQUITY] = decision[D_CASH] / memf[base + A_QUOTE_SCALE], decisionf[D_EQUITY]
+    for k in range(row[T_MARKETS]):
+        v, s = V_MARKET + k * VM_WORDS, D_SNAPSHOT + k * SNAPSHOT_WORDS
         base_scale = memf[base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS + M_BASE_SCALE]
         viewf[v + VM_QUANTITY], viewf[v + VM_AVERAGE] = decision[s] / base_scale, decisionf[s + 1]
         viewf[v + VM_PENDING] = decisionf[s + 2]

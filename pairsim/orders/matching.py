@@ -54,6 +54,7 @@ from pairsim.portfolio.accounting import (
     lots_of,
     notional_of,
     pair_cell,
+    pays,
     to_grid,
 )
 from pairsim.portfolio.layout import (
@@ -102,8 +103,11 @@ __all__ = [
     "end_orders",
     "grow_book",
     "match_candle",
+    "match_inside",
+    "match_open",
     "new_book",
     "submit",
+    "takeable",
 ]
 
 MARKET, LIMIT, STOP = int(OrderType.MARKET), int(OrderType.LIMIT), int(OrderType.STOP)
@@ -133,15 +137,29 @@ def match_candle(orders, links, mem, memf, base, market, time, opening, high, lo
     mem, memf, base : the venue's ledger. time : open of the candle, ns. participation : share of volume that may be
     taken, 0 = all. events : EVENT[...] written from ``n`` on, eight an order at most; returns the new n.
     """
-    row = links[LINKS + 2 * market]
-    if row < 0:
-        return n
+    budget = np.int64(NEVER) if participation == 0.0 else takeable(mem, memf, base, market, participation, volume)
+    n, budget = match_open(orders, links, mem, memf, base, market, time, opening, budget, events, n)
+    return match_inside(orders, links, mem, memf, base, market, time, high, low, budget, events, n)
+
+
+@njit(**JIT)
+def takeable(mem, memf, base, market, participation, volume):
+    """Base units that orders may take of a candle of ``volume``, where they may not take all of it."""
     cell = base + ACCOUNT_WORDS + market * MARKET_WORDS
-    budget = np.int64(NEVER)
-    if participation > 0.0:
-        share = lots_of(participation * volume, memf[cell + M_BASE_SCALE], mem[cell + M_LOT])
-        budget = share if share >= 0 else budget
-    while row >= 0:  # 1: cancels and expiries, 2: the open
+    share = lots_of(participation * volume, memf[cell + M_BASE_SCALE], mem[cell + M_LOT])
+    return share if share >= 0 else np.int64(NEVER)
+
+
+@njit(**JIT)
+def match_open(orders, links, mem, memf, base, market, time, opening, budget, events, n):
+    """The first half of `match_candle`: cancels, expiries and the open. Returns (n, budget left).
+
+    Apart, because a market order is done after it: whoever walks through a history need not look at the rest of the
+    candle then.
+    """
+    tick = memf[base + ACCOUNT_WORDS + market * MARKET_WORDS + M_TICK]
+    row = links[LINKS + 2 * market]
+    while row >= 0:
         o = orders[row]
         if o.quantity > 0:
             if o.cancel_at <= time:
@@ -152,7 +170,7 @@ def match_candle(orders, links, mem, memf, base, market, time, opening, high, lo
                 o.quantity = 0
             elif o.arrival <= time and o.armed < time:
                 if o.rested == 0 and o.limit == o.limit:
-                    o.limit = to_grid(o.limit, memf[cell + M_TICK], -o.side)
+                    o.limit = to_grid(o.limit, tick, -o.side)
                 price, liquidity = _price_at_open(o, opening)
                 o.rested = 1
                 if price == price:
@@ -160,7 +178,14 @@ def match_candle(orders, links, mem, memf, base, market, time, opening, high, lo
                         orders, links, row, mem, memf, base, price, liquidity, time, False, budget, events, n
                     )
         row = o.next
-    for phase in range(4):  # 3: inside the candle
+    sweep(orders, links, market)
+    return n, budget
+
+
+@njit(**JIT)
+def match_inside(orders, links, mem, memf, base, market, time, high, low, budget, events, n):
+    """The second half of `match_candle`: what the candle's high and low reach. Returns the new n."""
+    for phase in range(4):
         row = links[LINKS + 2 * market]
         while row >= 0:
             o = orders[row]
@@ -262,9 +287,9 @@ def _execute(orders, links, row, mem, memf, base, price, liquidity, time, inside
     rate = mem[base + (A_TAKER if liquidity == TAKER else A_MAKER)]
     quantity, reason = wanted, NONE
     if o.side > 0:
-        if held >= 0 or wanted > -held:
-            quantity = min(wanted, max(affordable(mem[base + A_CASH], price, to_quote, rate, lot), -held))
-            reason = TRIMMED
+        cash = mem[base + A_CASH]
+        if (held >= 0 or wanted > -held) and not pays(cash, price, wanted, to_quote, rate):
+            quantity, reason = min(wanted, max(affordable(cash, price, to_quote, rate, lot), -held)), TRIMMED
     elif mem[base + A_SHORT] == 0:
         quantity, reason = min(wanted, max(held, 0)), TRIMMED_POSITION
     if quantity == wanted:

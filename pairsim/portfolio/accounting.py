@@ -109,7 +109,8 @@ def to_grid(price, tick, direction):
 
 
 @njit(**HOT)
-def _pays(money, price, quantity, to_quote, rate):
+def pays(money, price, quantity, to_quote, rate):
+    """Whether ``money`` pays a buy, fee included, that can be counted."""
     cost = cost_of(price, quantity, to_quote, rate)
     return 0 <= cost <= money
 
@@ -127,17 +128,17 @@ def affordable(money, price, to_quote, rate, lot):
     estimate = money / (price * to_quote * (1.0 + rate / RATE_SCALE)) / lot
     lots = np.int64(estimate) if estimate < most else np.int64(most)
     step = np.int64(1)
-    while lots > 0 and not _pays(money, price, lots * lot, to_quote, rate):
+    while lots > 0 and not pays(money, price, lots * lot, to_quote, rate):
         lots -= step
         step *= 2
     lots = max(lots, np.int64(0))
     step = np.int64(1)
-    while step <= most - lots and _pays(money, price, (lots + step) * lot, to_quote, rate):
+    while step <= most - lots and pays(money, price, (lots + step) * lot, to_quote, rate):
         lots += step
         step *= 2
     while step > 1:
         step //= 2
-        if step <= most - lots and _pays(money, price, (lots + step) * lot, to_quote, rate):
+        if step <= most - lots and pays(money, price, (lots + step) * lot, to_quote, rate):
             lots += step
     return lots * lot
 

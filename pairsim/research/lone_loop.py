@@ -7,16 +7,15 @@ something, and only then a candle is looked at here. The rules are those of `loo
 from numba import njit
 
 from pairsim.channels.native import address_of, call
-from pairsim.engine.evaluation import decide, fill_view, read_snapshot
-from pairsim.engine.layout import B_EVALUATED, B_MARKET, B_PENDING, BM_CLOSE, BM_CLOSED, T_B, T_WARMUP
-from pairsim.orders.matching import COUNT, match_candle
+from pairsim.engine.evaluation import decide, fill_view, read_snapshot, show_snapshot
+from pairsim.engine.layout import B_EVALUATED, B_MARKET, B_PENDING, BM_CLOSED, T_B, T_WARMUP, V_MARKET, VM_CLOSE
+from pairsim.orders.matching import COUNT
 from pairsim.orders.order import D_SNAPSHOT
 from pairsim.portfolio.accounting import HOT, JIT, mark_equity
 from pairsim.portfolio.layout import A_CASH_F, ACCOUNT_WORDS, M_BASE_SCALE, M_MARK, M_QUANTITY
 from pairsim.research.kernel_types import integers, part, prefetch, reals
 from pairsim.research.loop_layout import (
     C_CODE,
-    C_EVENTS,
     C_ROW,
     C_SLICE,
     C_TRADER,
@@ -61,12 +60,12 @@ from pairsim.research.loop_layout import (
     X_COUNT,
 )
 from pairsim.research.loop_steps import (
-    apply_events,
     close_from_series,
     closed_after,
     end_all,
     events_at,
     has_room,
+    match_row,
     order_log,
     submit_decision,
     working_orders,
@@ -74,6 +73,11 @@ from pairsim.research.loop_steps import (
 from pairsim.research.memory_reads import integer_at, real_at
 from pairsim.strategies.scan_entry import CASH, FROM, QUANTITY, TO
 from pairsim.strategies.scan_entry import COUNT as SCAN_COUNT
+
+# An order fills at the open of the candle after the one it was decided on, and nothing else looks at opens: each is a
+# cache miss. Those of the next candles are fetched while the strategy looks: 1.1 of 8.7 ns a candle where every 25th
+# brings an order, nothing lost where few do.
+AHEAD, LINE = 64, 8  # candles; so many share a line of the cache
 
 
 @njit(**JIT)
@@ -123,55 +127,55 @@ def trade_alone(
     decision, decisionf = part(scratch, SCRATCH_DECISION), part(scratchf, SCRATCH_DECISION)
     complete, market = series[X_COMPLETE], base + ACCOUNT_WORDS
     i, closed = cursor[C_ROW], state[b + B_MARKET + BM_CLOSED]
+    # candles are a candle apart at least, so those that span no more have no gap: their times need not be looked up
+    gapless = times[len(times) - 1] - times[0] == base_ns * (len(times) - 1)
     while i < len(times):
         if not has_room(orders, links, events, log, cursor, 1):
             state[b + B_MARKET + BM_CLOSED] = closed
             cursor[C_ROW] = i
             return LOG_FULL
+        time = time_of(times, i, base_ns, gapless)
         if links[COUNT] > 0:
-            first = cursor[C_EVENTS]
-            cursor[C_EVENTS] = match_candle(
-                orders, links, mem, memf, base, 0, times[i], opens[i], highs[i], lows[i], volumes[i], participation,
-                events, first,
-            )  # fmt: skip
-            apply_events(mem, base, events, first, cursor[C_EVENTS])
+            match_row(
+                orders, links, mem, memf, base, 0, time, i, opens, highs, lows, volumes, participation, events, cursor
+            )
         memf[market + M_MARK] = closes[i]
-        equity[i] = mark_equity(mem, memf, base, times[i] + base_ns)
+        equity[i] = mark_equity(mem, memf, base, time + base_ns)
         following = i + 1 if complete == 0 else closed_after(series, closed, i)
         due, closed, last = following > closed and following >= row[T_WARMUP], following, i
         if due:
             read_snapshot(row, state, statef, b, mem, memf, base, decision, decisionf)
             if decisionf[D_SNAPSHOT + 2] == 0.0:  # as ``evaluate``: what is settled is pending no more
                 statef[b + B_PENDING] = 0.0
-            fill_view(row, state, statef, b, times[i] + base_ns, memf, base, decision, decisionf, view, viewf)
+            show_snapshot(row, state, b, time + base_ns, memf, base, decision, decisionf, view, viewf)
         while due:
             quiet = links[COUNT] == 0
             block[FROM], block[TO] = closed - 1, series[X_COUNT] if quiet else closed
-            found, last = look_on(a[R_SCAN], block, blockf, mem, memf, base, closes, complete, last, equity, quiet)
+            found, last = look_on(
+                a[R_SCAN], block, blockf, mem, memf, base, opens, closes, complete, last, equity, quiet
+            )
             state[b + B_EVALUATED] += found - block[FROM]
             closed = min(found + 1, block[TO])
             if found == block[TO]:
                 break
-            prefetch(opens, last + 1)  # where its order will be filled: each of these is a miss
-            prefetch(highs, last + 1)
-            prefetch(lows, last + 1)
-            prefetch(volumes, last + 1)
+            prefetch(opens, last + 1)  # where a market order will be filled: a miss
             state[b + B_EVALUATED] += 1
             memf[market + M_MARK] = closes[last]
-            mark_equity(mem, memf, base, times[last] + base_ns)
-            state[b + B_MARKET + BM_CLOSED] = closed  # sizing looks at the close; the rest of the candle costs misses
-            statef[b + B_MARKET + BM_CLOSE] = real_at(series[X_CLOSE], found)
+            time = time_of(times, last, base_ns, gapless) + base_ns
+            mark_equity(mem, memf, base, time)
+            state[b + B_MARKET + BM_CLOSED] = closed
             read_snapshot(row, state, statef, b, mem, memf, base, decision, decisionf)
-            fill_view(row, state, statef, b, times[last] + base_ns, memf, base, decision, decisionf, view, viewf)
+            show_snapshot(row, state, b, time, memf, base, decision, decisionf, view, viewf)
+            viewf[V_MARKET + VM_CLOSE] = real_at(series[X_CLOSE], found)  # all that sizing looks at; others are misses
             count = block[SCAN_COUNT]
             if count > 0:
                 count = decide(
-                    0, last, row, state, statef, b, count, times[last] + base_ns, mem, memf, base, out, outf, view,
-                    viewf, decision, decisionf,
+                    0, last, row, state, statef, b, count, time, mem, memf, base, out, outf, view, viewf, decision,
+                    decisionf,
                 )  # fmt: skip
             if count < 0:
                 close_from_series(state, statef, b, 0, closed, series)  # for the message
-                fill_view(row, state, statef, b, times[last] + base_ns, memf, base, decision, decisionf, view, viewf)
+                fill_view(row, state, statef, b, time, memf, base, decision, decisionf, view, viewf)
                 cursor[C_ROW], cursor[C_SLICE], cursor[C_TRADER], cursor[C_CODE] = last + 1, last, 0, count
                 return STRATEGY_FAILED
             if count > 0:
@@ -193,7 +197,13 @@ def trade_alone(
 
 
 @njit(**HOT)
-def look_on(scan, block, blockf, mem, memf, base, closes, complete, row, equity, quiet):
+def time_of(times, i, base_ns, gapless):
+    """Open time of candle ``i``; looking it up is a cache miss."""
+    return times[0] + base_ns * i if gapless else times[i]
+
+
+@njit(**HOT)
+def look_on(scan, block, blockf, mem, memf, base, opens, closes, complete, row, equity, quiet):
     """Let the strategy look at its candles alone until it wants something; equity is marked at every one passed.
 
     scan : address of the strategy's own loop. block : its arguments, FROM and TO set. ``row`` is the last base candle
@@ -203,6 +213,8 @@ def look_on(scan, block, blockf, mem, memf, base, closes, complete, row, equity,
     market = base + ACCOUNT_WORDS
     quantity, cash = mem[market + M_QUANTITY] / memf[market + M_BASE_SCALE], memf[base + A_CASH_F]
     blockf[QUANTITY], blockf[CASH] = quantity, cash
+    for i in range(row, row + AHEAD, LINE):
+        prefetch(opens, i)
     found = call(scan, address_of(block, 0))
     last = row
     if found < block[TO]:

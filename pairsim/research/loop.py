@@ -23,14 +23,13 @@ from pairsim.engine.layout import (
     TRADER_WORDS,
     record_offset,
 )
-from pairsim.orders.matching import COUNT, match_candle
+from pairsim.orders.matching import COUNT
 from pairsim.orders.order import MAX_MARKETS
 from pairsim.portfolio.accounting import HOT, JIT, mark_equity
 from pairsim.portfolio.layout import ACCOUNT_WORDS, M_MARK, MARKET_WORDS
 from pairsim.research.kernel_types import integers, part, reals
 from pairsim.research.loop_layout import (
     C_CODE,
-    C_EVENTS,
     C_ROW,
     C_SLICE,
     C_TRADER,
@@ -84,13 +83,13 @@ from pairsim.research.loop_layout import (
     X_COMPLETE,
 )
 from pairsim.research.loop_steps import (
-    apply_events,
     close_candle,
     close_from_series,
     closed_after,
     end_all,
     events_at,
     has_room,
+    match_row,
     order_log,
     submit_decision,
     working_orders,
@@ -165,15 +164,11 @@ def run_slices(
         while end < len(times) and times[end] == time:
             end += 1
         if links[COUNT] > 0:
-            first = cursor[C_EVENTS]
-            n = first
             for p in range(i, end):
-                n = match_candle(
-                    orders, links, mem, memf, base, market[p], time, opens[p], highs[p], lows[p], volumes[p],
-                    participation, events, n,
+                match_row(
+                    orders, links, mem, memf, base, market[p], time, p, opens, highs, lows, volumes, participation,
+                    events, cursor,
                 )  # fmt: skip
-            apply_events(mem, base, events, first, n)
-            cursor[C_EVENTS] = n
         for p in range(i, end):
             memf[base + ACCOUNT_WORDS + market[p] * MARKET_WORDS + M_MARK] = closes[p]
         equity[s] = mark_equity(mem, memf, base, time + base_ns)

@@ -1,5 +1,6 @@
 """Steps of the plain loop that both of its forms take: submit, settle, close a candle. Pure kernels."""
 
+import numpy as np
 from numba import njit
 
 from pairsim.engine.layout import (
@@ -27,11 +28,15 @@ from pairsim.orders.matching import (
     EVENT,
     EXPIRED,
     ID_STEP,
+    NEVER,
     REPLACED,
     arrival_of,
     cancel_pair,
     end_orders,
+    match_inside,
+    match_open,
     submit,
+    takeable,
 )
 from pairsim.orders.order import (
     D_NUMBER,
@@ -52,7 +57,7 @@ from pairsim.orders.order import (
     ORDER_WORDS,
     OrderType,
 )
-from pairsim.orders.order_book import WORKING
+from pairsim.orders.order_book import LINKS, WORKING
 from pairsim.portfolio.accounting import HOT, JIT, begin_order, end_order, pair_cell, settle
 from pairsim.portfolio.layout import ACCOUNT_WORDS, M_MARK, MARKET_WORDS, P_MARKET
 from pairsim.research.kernel_types import records
@@ -85,6 +90,24 @@ def has_room(orders, links, events, log, cursor, traders):
         and len(log) - cursor[C_ORDERS] >= 4 * traders
         and len(orders) - working >= 2 * working + 8 * traders
     )
+
+
+@njit(**HOT)
+def match_row(
+    orders, links, mem, memf, base, market, time, p, opens, highs, lows, volumes, participation, events, cursor
+):  # fmt: skip
+    """``match_candle`` for row ``p`` of the candles, of ``time``, and what came of it told to the pairs.
+
+    No more of the candle is read than its orders need: each column is a cache miss, and a market order needs the open.
+    """
+    first, budget = cursor[C_EVENTS], np.int64(NEVER)
+    if participation > 0.0:
+        budget = takeable(mem, memf, base, market, participation, volumes[p])
+    n, budget = match_open(orders, links, mem, memf, base, market, time, opens[p], budget, events, first)
+    if links[LINKS + 2 * market] >= 0:
+        n = match_inside(orders, links, mem, memf, base, market, time, highs[p], lows[p], budget, events, n)
+    apply_events(mem, base, events, first, n)
+    cursor[C_EVENTS] = n
 
 
 @njit(**HOT)
