@@ -14,6 +14,7 @@ from pairsim.engine.layout import T_INTERVAL, T_MARKET, T_MARKETS
 from pairsim.indicators import Indicator
 from pairsim.market.candle import Columns
 from pairsim.market.resample import resample
+from pairsim.research.kept_memory import empty
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +59,7 @@ class Series:
         """Its columns: float64[outputs, n], each contiguous. Computed once, whoever asks."""
         found = self._outputs.get(indicator)
         if found is None:
-            found = np.empty((len(indicator.fields), len(self)))
+            found = empty((len(indicator.fields), len(self)))
             indicator.batch_into(self.prices, found.T)
             self._outputs[indicator] = found
         return found

@@ -33,6 +33,7 @@ from pairsim.orders.order import MAX_MARKETS
 from pairsim.orders.sizing import PROBLEMS
 from pairsim.portfolio.layout import init_portfolio, portfolio_words
 from pairsim.research.history import History, Series
+from pairsim.research.kept_memory import empty
 from pairsim.research.kernel_code import c_function, python_callable
 from pairsim.research.lone_loop import run_alone
 from pairsim.research.loop import run
@@ -344,8 +345,8 @@ class Workplace:
         self.block[block_of.VIEW] = _at(self.scratch[SCRATCH_VIEW:])
         self.block[block_of.OUT] = _at(self.scratch[SCRATCH_OUT:])
         self.orders, self.links = new_book(64 + 8 * len(plan.traders), len(plan.instruments))
-        self.events, self.log = np.empty(room, EVENT), np.empty(room, ORDER_LOG)
-        self.equity = np.empty(len(prepared.history.slices))
+        self.events, self.log = empty((room,), EVENT), empty((room,), ORDER_LOG)
+        self.equity = empty((len(prepared.history.slices),))
         self.cursor = np.zeros(CURSOR_WORDS, np.int64)
         self.cursor[C_NEXT_ID], self.cursor[C_TRADER] = ID_STEP, -1
         self.table = np.zeros(reservation_words(len(plan.pairs) + 64), np.int64)
@@ -393,6 +394,6 @@ def _at(array: np.ndarray) -> int:
 
 
 def _doubled(log: np.ndarray, used: int) -> np.ndarray:
-    bigger = np.empty(2 * len(log), log.dtype)
+    bigger = empty((2 * len(log),), log.dtype)
     bigger[:used] = log[:used]
     return bigger
