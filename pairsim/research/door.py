@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pairsim.engine.trader import Trader
 from pairsim.errors import DataError, InputError
@@ -21,7 +20,7 @@ from pairsim.market.frames import load, to_columns
 from pairsim.market.interval import Interval, format_interval, format_time
 from pairsim.market.report import common_interval
 from pairsim.research.frame_identity import Identity, identity_of
-from pairsim.research.history import History
+from pairsim.research.history import History, shared_times
 from pairsim.strategies.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def _some(names: Sequence[str]) -> str:
 
 def _interval(columns: Columns) -> int:
     """The most common distance of two candles, 0 where no market has two; quick where there is only one distance."""
-    times = _times_of_all(columns)
+    times = shared_times(columns)
     if times is not None and len(times) > 1:
         step = int(times[1] - times[0])
         if int(times[-1] - times[0]) == step * (len(times) - 1) and bool((np.diff(times) == step).all()):
@@ -145,20 +144,9 @@ def _interval(columns: Columns) -> int:
     return common_interval(columns.market, columns.open_time)
 
 
-def _times_of_all(columns: Columns) -> NDArray[np.int64] | None:
-    """The open times of every market, where all have the same; None where they differ."""
-    markets = len(columns.symbols)
-    if markets == 1:
-        return columns.open_time
-    if len(columns.market) % markets or not np.all(columns.market.reshape(-1, markets) == np.arange(markets)):
-        return None
-    times = columns.open_time.reshape(-1, markets)
-    return np.ascontiguousarray(times[:, 0]) if np.all(times[:, :1] == times) else None
-
-
 def _check_overlap(columns: Columns, interval_ns: int) -> None:
     """Two candles of a market that stand closer than a candle is long would be traded on before they are closed."""
-    times = _times_of_all(columns)
+    times = shared_times(columns)
     market = np.zeros(0, np.int64) if times is None else np.zeros(len(times), np.int64)
     if times is None:
         order = np.argsort(columns.market, kind="stable")

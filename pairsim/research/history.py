@@ -4,6 +4,7 @@ Rule: nothing here depends on parameters, costs or cash, so one history serves a
 copied where they can be used as they are.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, Final
 
@@ -45,10 +46,21 @@ class Series:
         self.decided_at, self.marks = opened, prices[3]
         if base is not None:
             self.decided_at, self.marks = base.opened[complete_at], base.prices[3][complete_at]
-        self._outputs: dict[Indicator, Floats] = {}
+        self._outputs: dict[Indicator, tuple[Floats, tuple[int, ...]]] = {}
 
     def __len__(self) -> int:
         return len(self.opened)
+
+    def anew(self) -> "Series":
+        """The same candles, and nothing computed over them yet."""
+        made = Series(self.opened, self.prices, self.complete_at)
+        made.decided_at, made.marks, made.addresses = self.decided_at, self.marks, self.addresses
+        return made
+
+    @cached_property
+    def addresses(self) -> NDArray[np.int64]:
+        """Where the five prices stand in memory: asking numpy takes 2 µs for each, and sweeps ask for all markets."""
+        return np.array([price.ctypes.data for price in self.prices])
 
     @cached_property
     def one_by_one(self) -> bool:
@@ -57,16 +69,25 @@ class Series:
 
     def outputs(self, indicator: Indicator) -> Floats:
         """Its columns: float64[outputs, n], each contiguous. Computed once, whoever asks."""
+        return self._computed(indicator)[0]
+
+    def outputs_at(self, indicator: Indicator) -> tuple[int, ...]:
+        """The addresses of its columns, valid until they are forgotten."""
+        return self._computed(indicator)[1]
+
+    def _computed(self, indicator: Indicator) -> tuple[Floats, tuple[int, ...]]:
         found = self._outputs.get(indicator)
         if found is None:
-            found = empty((len(indicator.fields), len(self)))
-            indicator.batch_into(self.prices, found.T)
+            table = empty((len(indicator.fields), len(self)))
+            indicator.batch_into(self.prices, table.T)
+            first = table.ctypes.data
+            found = table, tuple(first + k * table.strides[0] for k in range(len(table)))
             self._outputs[indicator] = found
         return found
 
-    def forget(self, indicator: Indicator) -> None:
-        """Let go of an indicator's columns, for whoever tries many."""
-        self._outputs.pop(indicator, None)
+    def forget(self) -> None:
+        """Let go of all columns, for whoever tries many indicators."""
+        self._outputs.clear()
 
 
 class History:
@@ -77,28 +98,22 @@ class History:
         self._series: dict[tuple[int, int], Series] = {}
 
     @cached_property
-    def _by_market(self) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[Floats, ...]]:
-        """(where each market begins, open times, prices), market after market."""
-        columns = self.columns
-        markets = len(columns.symbols)
-        arrays = (columns.open_time, *(getattr(columns, name) for name in _PRICES))
-        starts = np.concatenate([[0], np.cumsum(np.bincount(columns.market, minlength=markets))])
-        if len(columns.market) % markets == 0 and np.all(columns.market.reshape(-1, markets) == np.arange(markets)):
-            opened, *prices = (_turned(array.reshape(-1, markets)) for array in arrays)  # every market in every slice
-        else:
-            narrow = columns.market.astype(np.uint16) if markets <= 1 << 16 else columns.market  # sorts in linear time
-            order = np.argsort(narrow, kind="stable")
-            opened, *prices = (array[order] for array in arrays)
-        return starts, opened, tuple(prices)
+    def _shared_times(self) -> NDArray[np.int64] | None:
+        return shared_times(self.columns)
 
     @cached_property
-    def _same_times(self) -> NDArray[np.int64] | None:
-        """The open times of every market as one array, where all have the same: who shares it shares its calendar."""
-        starts, opened, _ = self._by_market
-        if len(set(np.diff(starts).tolist())) != 1:
-            return None
-        times = opened.reshape(len(starts) - 1, -1)
-        return np.ascontiguousarray(times[0]) if np.all(times == times[0]) else None
+    def _by_market(self) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[Floats, ...]]:
+        """(where each market begins, open times, prices), market after market; times that are shared stand once."""
+        columns, times = self.columns, self._shared_times
+        markets, prices = len(columns.symbols), [getattr(columns, name) for name in _PRICES]
+        if times is not None:
+            with ThreadPoolExecutor(_TURNING) as threads:  # numpy copies without the GIL
+                turned = tuple(threads.map(_turned, (price.reshape(-1, markets) for price in prices)))
+            return np.arange(markets + 1) * len(times), times, turned
+        starts = np.concatenate([[0], np.cumsum(np.bincount(columns.market, minlength=markets))])
+        narrow = columns.market.astype(np.uint16) if markets <= 1 << 16 else columns.market  # sorts in linear time
+        order = np.argsort(narrow, kind="stable")
+        return starts, columns.open_time[order], tuple(price[order] for price in prices)
 
     @cached_property
     def slices(self) -> NDArray[np.int64]:
@@ -122,7 +137,7 @@ class History:
             (self.columns.symbols[market],), self._no_market[: len(series)], series.opened, *series.prices
         )
         made = History(columns, self.base_ns)
-        made._series[0, self.base_ns] = Series(series.opened, series.prices)
+        made._series[0, self.base_ns] = series.anew()
         return made
 
     @cached_property
@@ -139,7 +154,7 @@ class History:
             return Series(columns.open_time, tuple(np.ascontiguousarray(getattr(columns, name)) for name in _PRICES))
         starts, opened, prices = self._by_market
         mine = slice(int(starts[market]), int(starts[market + 1]))
-        times = opened[mine] if self._same_times is None else self._same_times
+        times = opened[mine] if self._shared_times is None else opened
         return Series(times, tuple(price[mine] for price in prices))
 
     def _resampled(self, market: int, interval_ns: int) -> Series:
@@ -150,6 +165,18 @@ class History:
         return Series(made.open_time[:complete], prices, made.complete_at[:complete], base)
 
 
+def shared_times(columns: Columns) -> NDArray[np.int64] | None:
+    """The open times of every market, where all have the same; None where they differ."""
+    markets = len(columns.symbols)
+    if markets == 1:
+        return columns.open_time
+    if len(columns.market) % markets or not np.all(columns.market.reshape(-1, markets) == np.arange(markets)):
+        return None
+    times = columns.open_time.reshape(-1, markets)
+    return np.ascontiguousarray(times[:, 0]) if np.all(times[:, :1] == times) else None
+
+
+_TURNING: Final = 4  # threads: more wait for memory
 _TILE: Final = 128  # rows at a time: what is read side by side is still in the cache when its neighbour is wanted
 
 

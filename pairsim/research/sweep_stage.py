@@ -151,7 +151,6 @@ class Stage:
         alone = self.prepared.alone and all(series.one_by_one for each in self.series for series in each)
         self.kernel = _kernel(sweep_alone if alone else sweep_together)
         self._kept: list[np.ndarray] = []
-        self._addresses: dict[Series, dict[Indicator, tuple[int, ...]]] = {}
         self.outputs = [len(indicator.fields) for _, indicator in plan.codes[0].indicators]
         undeclared = self.prepared.portfolio if instruments[0] is None else self._opening(Instrument("?"), account)
         opening = [undeclared if each is None else self._opening(each, account) for each in instruments]
@@ -159,8 +158,10 @@ class Stage:
             opening = [self.prepared.portfolio]  # of all its markets
         self.courses = np.zeros((len(histories), COURSE_WORDS), np.int64)
         self._tables = np.zeros((len(histories), SERIES_WORDS), np.int64)
+        self._tables_at = _at(self._tables)
+        places = {id(words): self._keep(words) for words in opening}
         for k, words in enumerate(opening):
-            self._lay_out(k, self.courses[k], words)
+            self._lay_out(k, self.courses[k], places[id(words)])
         self._places = threading.local()
 
     @property
@@ -179,22 +180,15 @@ class Stage:
             for m, outputs in enumerate(self.outputs):
                 pairs, inverse = np.unique(courses * np.int64(len(indicators)) + which[:, m], return_inverse=True)
                 wanted = (divmod(pair, len(indicators)) for pair in pairs.tolist())
-                places = np.array([self._columns(self.series[course][s], indicators[k]) for course, k in wanted])
+                places = np.array([self.series[course][s].outputs_at(indicators[k]) for course, k in wanted])
                 found[:, column : column + outputs] = places[inverse]
                 column += outputs
         return found
 
-    def _columns(self, series: Series, indicator: Indicator) -> tuple[int, ...]:
-        known = self._addresses.setdefault(series, {})
-        if indicator not in known:
-            known[indicator] = tuple(_at(column) for column in series.outputs(indicator))
-        return known[indicator]
-
     def forget(self, course: int) -> None:
         """Let go of the indicators of a course."""
         for series in self.series[course]:
-            for indicator in self._addresses.pop(series, {}):
-                series.forget(indicator)
+            series.forget()
 
     def run(self, jobs: Words) -> Floats:
         """The rows of jobs, float64[n, ROW_WORDS]; without the GIL but for plain-Python strategies."""
@@ -205,14 +199,12 @@ class Stage:
 
     # -- courses -----------------------------------------------------------------------------------------------------
 
-    def _lay_out(self, k: int, words: Words, opening: Words) -> None:
-        """Write the words of a course."""
+    def _lay_out(self, k: int, words: Words, opening: int) -> None:
+        """Write the words of a course; ``opening`` is where those of its portfolio stand."""
         history, first = self.histories[k], self.series[k][0]
         columns, calendar = history.columns, self._calendars[k]
-        words[K_PORTFOLIO] = self._keep(opening)
         if k > 0 and calendar is self._calendars[k - 1] and first.opened is self.series[k - 1][0].opened:
-            words[:K_PORTFOLIO] = self.courses[k - 1, :K_PORTFOLIO]  # the next market at the same times
-            words[K_PORTFOLIO + 1 :] = self.courses[k - 1, K_PORTFOLIO + 1 :]
+            words[:] = self.courses[k - 1]  # the next market at the same times
         else:
             words[K_TIMES], words[K_CANDLES] = self._keep(columns.open_time), len(columns.open_time)
             words[K_MARKET] = self._keep(columns.market)
@@ -229,21 +221,22 @@ class Stage:
             )
             words[K_PERIOD_ENDS], words[K_PERIODS] = self._keep(calendar.periods), len(calendar.periods)
             words[K_FROM] = int(calendar.slices[0]) - history.base_ns
+        words[K_PORTFOLIO] = opening
         if k == 0 or first.complete_at is not None:
             prices = (columns.open, columns.high, columns.low, columns.close, columns.volume)
             words[K_OPEN : K_VOLUME + 1] = [self._keep(np.ascontiguousarray(price, np.float64)) for price in prices]
             words[K_SERIES] = self._keep(self.prepared.series_table if k == 0 else self._described(first))
             words[K_MARKS] = self._keep(first.marks)
         else:
-            words[K_OPEN : K_VOLUME + 1] = [self._keep(price) for price in first.prices]
             table = self._tables[k]
-            table[X_OPEN : X_VOLUME + 1], table[X_COUNT] = words[K_OPEN : K_VOLUME + 1], len(first)
-            words[K_SERIES], words[K_MARKS] = _at(self._tables) + 8 * SERIES_WORDS * k, words[K_CLOSE]
+            words[K_OPEN : K_VOLUME + 1] = table[X_OPEN : X_VOLUME + 1] = first.addresses
+            table[X_COUNT] = len(first)
+            words[K_SERIES], words[K_MARKS] = self._tables_at + 8 * SERIES_WORDS * k, words[K_CLOSE]
 
     def _described(self, series: Series) -> Words:
         words = np.zeros(SERIES_WORDS, np.int64)
         words[X_COMPLETE] = 0 if series.complete_at is None else self._keep(series.complete_at)
-        words[X_OPEN : X_VOLUME + 1] = [self._keep(price) for price in series.prices]
+        words[X_OPEN : X_VOLUME + 1] = series.addresses
         words[X_COUNT] = len(series)
         return words
 
