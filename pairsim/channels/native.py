@@ -7,6 +7,7 @@ All of this works inside ``@njit`` functions only. An address is a promise of th
 does not keep its array alive.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -14,11 +15,26 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.datamodel import models, register_default
 from numba.core.errors import TypingError
+from numba.core.imputils import lower_builtin
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-__all__ = ["MAX_CALL_ARGUMENTS", "Words", "address_of", "call", "copy_words", "get_word", "pointer", "set_word"]
+__all__ = [
+    "MAX_CALL_ARGUMENTS",
+    "Words",
+    "address_of",
+    "call",
+    "copy_words",
+    "from_front",
+    "get_word",
+    "part",
+    "pointer",
+    "reals",
+    "set_word",
+]
 
 Words: TypeAlias = NDArray[np.int64]
 """One-dimensional array of int64: all shared memory is seen as words."""
@@ -27,6 +43,91 @@ Words: TypeAlias = NDArray[np.int64]
 MAX_CALL_ARGUMENTS = 6
 
 INT64 = ir.IntType(64)
+
+
+class _FromFront(types.Array):
+    """A vector of words whose index counts from the front, never from the end."""
+
+    def __init__(self, dtype: Any) -> None:
+        super().__init__(dtype, 1, "C", name=f"FromFront({dtype})")
+
+
+register_default(_FromFront)(models.ArrayModel)
+
+
+@lower_builtin(operator.getitem, _FromFront, types.Integer)
+def _load_from_front(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return builder.load(_element(context, builder, signature, arguments))
+
+
+@lower_builtin(operator.setitem, _FromFront, types.Integer, types.Any)
+def _store_from_front(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    array, _, given = signature.args
+    builder.store(
+        context.cast(builder, arguments[2], given, array.dtype), _element(context, builder, signature, arguments)
+    )
+    return context.get_dummy_value()
+
+
+def _element(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    return builder.gep(array.data, [as_int64(context, builder, signature, arguments, 1)])
+
+
+def _from_front() -> Any:
+    @intrinsic
+    def from_front(typing_context, array):
+        if not (isinstance(array, types.Array) and array.layout == "C" and array.mutable):
+            raise TypingError(f"from_front: needs a contiguous, writable array, got {array}")
+
+        def generate(context, builder, signature, arguments):
+            given = context.make_array(signature.args[0])(context, builder, arguments[0])
+            return _made(context, builder, signature.return_type, given.data, given.nitems)
+
+        return _FromFront(array.dtype)(array), generate
+
+    return from_front
+
+
+def _reals() -> Any:
+    @intrinsic
+    def reals(typing_context, words):
+        if not isinstance(words, _FromFront):
+            raise TypingError(f"reals: needs what from_front returns, got {words}")
+
+        def generate(context, builder, signature, arguments):
+            given = context.make_array(signature.args[0])(context, builder, arguments[0])
+            data = builder.bitcast(given.data, ir.DoubleType().as_pointer())
+            return _made(context, builder, signature.return_type, data, given.nitems)
+
+        return _FromFront(types.float64)(words), generate
+
+    return reals
+
+
+def _part() -> Any:
+    @intrinsic
+    def part(typing_context, words, offset):
+        if not isinstance(words, _FromFront):
+            raise TypingError(f"part: needs what from_front returns, got {words}")
+        require_integers("part", offset)
+
+        def generate(context, builder, signature, arguments):
+            moved = as_int64(context, builder, signature, arguments, 1)
+            whole = context.make_array(signature.args[0])(context, builder, arguments[0])
+            data = builder.gep(whole.data, [moved])
+            return _made(context, builder, signature.return_type, data, builder.sub(whole.nitems, moved))
+
+        return words(words, offset), generate
+
+    return part
+
+
+def _made(context: Any, builder: Any, kind: _FromFront, data: Any, length: Any) -> Any:
+    made = context.make_array(kind)(context, builder)
+    word = INT64(8)
+    populate_array(made, data=data, shape=[length], strides=[word], itemsize=word, meminfo=None)
+    return made._getvalue()
 
 
 def _pointer() -> Any:
@@ -159,6 +260,16 @@ def word_pointer(context: Any, builder: Any, signature: Any, arguments: Any, pos
     words = builder.bitcast(array.data, INT64.as_pointer())
     return builder.gep(words, [as_int64(context, builder, signature, arguments, position)])
 
+
+from_front: Callable[[NDArray[Any]], NDArray[Any]] = _from_front()
+"""``from_front(array)``: all elements in C order as a vector whose index is never negative. numba counts a negative one
+from the end, so each access asks for its sign: a third of the instructions of a loop that does little else."""
+
+reals: Callable[[NDArray[np.int64]], NDArray[np.float64]] = _reals()
+"""``reals(words)``: the same words as float64, of what `from_front` returned; one pointer serves both."""
+
+part: Callable[[NDArray[Any], int], NDArray[Any]] = _part()
+"""``part(words, offset)``: what begins `offset` elements further on, of what `from_front` returned."""
 
 pointer: Callable[[int], Any] = _pointer()
 """``pointer(address)``: an address as the ``voidptr`` that ``numba.carray`` takes."""

@@ -100,25 +100,42 @@ def read_snapshot(row, state, statef, b, mem, memf, base, decision, decisionf):
     """
     decision[D_SEQUENCE] = mem[base + A_SEQUENCE]
     decision[D_CASH], decisionf[D_EQUITY] = mem[base + A_CASH], memf[base + A_EQUITY]
-    for k in range(row[T_MARKETS]):
-        cell, s = pair_cell(mem, base, row[T_PAIR + k]), D_SNAPSHOT + k * SNAPSHOT_WORDS
-        decision[s], decisionf[s + 1] = mem[cell + P_QUANTITY], memf[cell + P_AVERAGE]
-        settled = mem[cell + P_SETTLED] >= state[b + B_PENDING_NUMBER + k]
-        decisionf[s + 2] = 0.0 if settled else statef[b + B_PENDING + k]
+    _read_position(row, state, statef, b, mem, memf, base, decision, decisionf, 0)
+    for k in range(1, row[T_MARKETS]):
+        _read_position(row, state, statef, b, mem, memf, base, decision, decisionf, k)
+
+
+# A trader has one market as a rule, so here as elsewhere the first is apart: a loop of one costs more than its body.
+@njit(**HOT)
+def _read_position(row, state, statef, b, mem, memf, base, decision, decisionf, k):
+    cell, s = pair_cell(mem, base, row[T_PAIR + k]), D_SNAPSHOT + k * SNAPSHOT_WORDS
+    decision[s], decisionf[s + 1] = mem[cell + P_QUANTITY], memf[cell + P_AVERAGE]
+    settled = mem[cell + P_SETTLED] >= state[b + B_PENDING_NUMBER + k]
+    decisionf[s + 2] = 0.0 if settled else statef[b + B_PENDING + k]
 
 
 @njit(**HOT)
 def fill_view(row, state, statef, b, time, memf, base, decision, decisionf, view, viewf):
     """Show the strategy its closed candles and the snapshot."""
     show_snapshot(row, state, b, time, memf, base, decision, decisionf, view, viewf)
-    for k in range(row[T_MARKETS]):
-        m, v = b + B_MARKET + k * BM_WORDS, V_MARKET + k * VM_WORDS
-        viewf[v + VM_OPEN], viewf[v + VM_HIGH], viewf[v + VM_LOW] = (
-            statef[m + BM_OPEN],
-            statef[m + BM_HIGH],
-            statef[m + BM_LOW],
-        )
-        viewf[v + VM_CLOSE], viewf[v + VM_VOLUME] = statef[m + BM_CLOSE], statef[m + BM_VOLUME]
+    _show_candle(statef, b, viewf, 0)
+    for k in range(1, row[T_MARKETS]):
+        _show_candle(statef, b, viewf, k)
+
+
+@njit(**HOT)
+def _show_candle(statef, b, viewf, k):
+    m, v = b + B_MARKET + k * BM_WORDS, V_MARKET + k * VM_WORDS
+    # All loads before all stores: then they are vectors.
+    o, h, l, c, volume = (
+        statef[m + BM_OPEN],
+        statef[m + BM_HIGH],
+        statef[m + BM_LOW],
+        statef[m + BM_CLOSE],
+        statef[m + BM_VOLUME],
+    )
+    viewf[v + VM_OPEN], viewf[v + VM_HIGH], viewf[v + VM_LOW] = o, h, l
+    viewf[v + VM_CLOSE], viewf[v + VM_VOLUME] = c, volume
 
 
 @njit(**HOT)
@@ -126,11 +143,17 @@ def show_snapshot(row, state, b, time, memf, base, decision, decisionf, view, vi
     """The part of the view that is no candle: time, and the snapshot, whose integers become floats here."""
     view[V_TIME], view[V_INDEX] = time, state[b + B_MARKET + BM_CLOSED] - 1
     viewf[V_CASH], viewf[V_EQUITY] = decision[D_CASH] / memf[base + A_QUOTE_SCALE], decisionf[D_EQUITY]
-    for k in range(row[T_MARKETS]):
-        v, s = V_MARKET + k * VM_WORDS, D_SNAPSHOT + k * SNAPSHOT_WORDS
-        base_scale = memf[base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS + M_BASE_SCALE]
-        viewf[v + VM_QUANTITY], viewf[v + VM_AVERAGE] = decision[s] / base_scale, decisionf[s + 1]
-        viewf[v + VM_PENDING] = decisionf[s + 2]
+    _show_position(row, memf, base, decision, decisionf, viewf, 0)
+    for k in range(1, row[T_MARKETS]):
+        _show_position(row, memf, base, decision, decisionf, viewf, k)
+
+
+@njit(**HOT)
+def _show_position(row, memf, base, decision, decisionf, viewf, k):
+    v, s = V_MARKET + k * VM_WORDS, D_SNAPSHOT + k * SNAPSHOT_WORDS
+    base_scale = memf[base + ACCOUNT_WORDS + row[T_MARKET + k] * MARKET_WORDS + M_BASE_SCALE]
+    viewf[v + VM_QUANTITY], viewf[v + VM_AVERAGE] = decision[s] / base_scale, decisionf[s + 1]
+    viewf[v + VM_PENDING] = decisionf[s + 2]
 
 
 @njit(**JIT)
@@ -230,9 +253,9 @@ def evaluate(
     """
     fill_view(row, state, statef, b, time, memf, base, decision, decisionf, view, viewf)
     state[b + B_EVALUATED] += 1
-    for k in range(row[T_MARKETS]):  # what the snapshot says is settled is pending no more
-        if decisionf[D_SNAPSHOT + k * SNAPSHOT_WORDS + 2] == 0.0:
-            statef[b + B_PENDING + k] = 0.0
+    statef[b + B_PENDING] = decisionf[D_SNAPSHOT + 2]  # what the snapshot says is settled is pending no more
+    for k in range(1, row[T_MARKETS]):
+        statef[b + B_PENDING + k] = decisionf[D_SNAPSHOT + k * SNAPSHOT_WORDS + 2]
     count = call(address, p_self, address_of(view, 0), p_values, p_previous, address_of(out, 0))
     if count <= 0:
         return count

@@ -12,10 +12,17 @@ from pairsim.orders.order import MAX_MARKETS
 # Row of a trader: constants of one version of its strategy. A swap writes the row of the other parity of ``version``.
 (T_MARKETS, T_INTERVAL, T_BASE, T_WARMUP, T_INDICATORS, T_OUTPUTS, T_RECORD, T_A, T_A_WORDS, T_B, T_B_WORDS, T_WINDOW,
 T_INDICATOR,
- T_COMMIT, T_LOCKSTEP, T_PLAIN, T_STATES, T_WINDOWS) = range(18)  # fmt: skip
-T_MARKET = 18  # market index of each of its markets
+ T_COMMIT, T_LOCKSTEP, T_PLAIN, T_STATES, T_WINDOWS, T_STATE, T_VALUES) = range(20)  # fmt: skip
+T_MARKET = 20  # market index of each of its markets
 T_PAIR = T_MARKET + MAX_MARKETS  # position cell of each
 TRADER_WORDS = T_PAIR + MAX_MARKETS
+
+
+@register_jitable
+def row_place(trader: int, version: int) -> int:
+    """Where the row of one version of a trader begins in the table of all, int64[traders, 2, TRADER_WORDS]."""
+    return (2 * trader + (version & 1)) * TRADER_WORDS
+
 
 # Row of an indicator (each process resolves the address of its step function for itself).
 (I_ADDRESS, I_CONSTANTS, I_STATE, I_WINDOW, I_OUTPUTS) = range(5)
@@ -70,3 +77,6 @@ def record_offset(markets: int) -> int:
 def slot_b_words(markets: int, record: int, state: int, outputs: int) -> int:
     """Words of one slot B: ``state`` and ``outputs`` are those of one market."""
     return _padded(record_offset(markets) + record + markets * (state + 2 * outputs))
+
+
+LEAST_A, LEAST_B = slot_a_words(1), slot_b_words(1, 0, 0, 0)  # words that every slot has

@@ -26,7 +26,9 @@ from pairsim.engine.layout import (
     T_PAIR,
     T_PLAIN,
     T_RECORD,
+    T_STATE,
     T_STATES,
+    T_VALUES,
     T_WARMUP,
     T_WINDOWS,
     TRADER_WORDS,
@@ -146,6 +148,8 @@ def fill_row(row: np.ndarray, trader: Trader, code: StrategyCode, base_ns: int, 
     row[T_WARMUP] = max([1, *(i.warmup for _, i in code.indicators)])
     row[T_INDICATORS], row[T_OUTPUTS], row[T_RECORD] = len(code.indicators), code.outputs, code.words
     row[T_A_WORDS], row[T_B_WORDS] = slot_a_words(m), slot_b_words(m, code.words, state, code.outputs)
+    row[T_STATE] = record_offset(m) + code.words  # in slot B: indicator states, then outputs
+    row[T_VALUES] = row[T_STATE] + m * state
     row[T_STATES], row[T_WINDOWS] = state, sum(i.window_words for _, i in code.indicators)
     row[T_INDICATOR], row[T_PLAIN] = first_indicator, 0 if code.compiled else 1
     if row[T_B_WORDS] - record_offset(m) > STATE_LIMIT:

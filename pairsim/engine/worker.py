@@ -54,6 +54,7 @@ from pairsim.engine.worker_loop import (
     L_PORTFOLIO,
     L_STAMPS,
     LAY_WORDS,
+    SCRATCH_WORDS,
     X_CODE,
     X_FRESH,
     X_MIND,
@@ -71,7 +72,6 @@ from pairsim.strategies.machine_code import cpu_identity
 from pairsim.strategies.strategy import fields_of
 
 BUDGET_NS = 100_000_000  # the loop returns this often: messages, a parent that has gone
-SCRATCH_WORDS = 64
 
 
 @dataclass(frozen=True)

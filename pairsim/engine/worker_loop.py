@@ -18,8 +18,8 @@ The same loop serves compiled and plain-Python strategies: both are called by ad
 import numpy as np
 from numba import njit
 
-from pairsim.channels.atomics import compiler_fence, exchange, fence, load_relaxed, now_ns, store_release
-from pairsim.channels.native import address_of, call, copy_words
+from pairsim.channels.atomics import compiler_fence, exchange, fence, load_acquire, load_relaxed, now_ns, store_release
+from pairsim.channels.native import address_of, call, copy_words, from_front, part, reals
 from pairsim.channels.ring import (
     head,
     publish,
@@ -59,6 +59,9 @@ from pairsim.engine.layout import (
     I_OUTPUTS,
     I_STATE,
     I_WINDOW,
+    INDICATOR_WORDS,
+    LEAST_A,
+    LEAST_B,
     SLOT_STEP,
     T_A,
     T_A_WORDS,
@@ -73,12 +76,14 @@ from pairsim.engine.layout import (
     T_MARKETS,
     T_OUTPUTS,
     T_PLAIN,
-    T_RECORD,
+    T_STATE,
     T_STATES,
+    T_VALUES,
     T_WARMUP,
     T_WINDOW,
     T_WINDOWS,
     record_offset,
+    row_place,
 )
 from pairsim.market.candle import CANDLE_KIND, KIND_SHIFT, MARKET_MASK
 from pairsim.orders.order import D_EMIT, D_INDEX, D_N, D_TICK, D_TRADER, DECISION_WORDS
@@ -89,11 +94,13 @@ CANDLE, HISTORY, SLICE, TUNE, PAUSE, RESUME, SWAP, FENCE = (CANDLE_KIND, *range(
 
 # What the loop returns to Python.
 IDLE, FAILURE, CONTROL, BLOCKED = 0, 1, 2, 3
+AGAIN = 4  # inside only: the record takes another commit
 
 # What the loop tells Python of a failure, before anything is committed. The evaluation (trader, n) is not tried again:
 # when the loop goes on, that trader has failed. A worker that begins is told so which one its predecessors died of.
 (X_TRADER, X_N, X_CODE, X_MIND, X_FRESH, X_TIME, X_RECORD) = range(7)
 INFO_WORDS = 7
+SCRATCH_WORDS = 64  # of each of three blocks: signals, view, decision
 
 IDLE_NS = 100_000_000  # a look at the parent and at messages between two sleeps
 BATCH = 64  # records between two publications of the head
@@ -121,55 +128,66 @@ def _open_candle(mem, memf, a, r, bucket):
 
 
 @njit(**HOT)
-def _values_at(row, b):
-    """Word of the current indicator outputs in slot B at ``b``; the previous ones stand behind them."""
-    return b + record_offset(row[T_MARKETS]) + row[T_RECORD] + row[T_MARKETS] * row[T_STATES]
-
-
-@njit(**HOT)
-def _copy_slot(mem, to, come_from, words):
-    for w in range(0, words, SLOT_STEP):
+def _copy_slot(mem, to, come_from, words, least):
+    """Copy a slot; ``least`` is a constant, so what every slot has takes no loop."""
+    copy_words(mem, to, come_from, least)
+    for w in range(least, words, SLOT_STEP):
         copy_words(mem, to + w, come_from + w, SLOT_STEP)
 
 
 @njit(**HOT)
-def _close_candle(mem, memf, row, b, a, k, indicators, constants):
-    """The open candle at ``a`` closes: into slot B at ``b``, and through every indicator of market ``k``."""
+def _close_candle(mem, memf, row, b, candle, k, indicators, constants):
+    """The five words at ``candle`` are a closed one: into slot B at ``b``, and through every indicator of market
+    ``k``.
+    """
     markets, outputs = row[T_MARKETS], row[T_OUTPUTS]
     m = b + B_MARKET + k * BM_WORDS
-    for w in range(5):
-        memf[m + w] = memf[a + AM_OPEN + w]
-    mem[a + AM_COUNT] = 0
+    copy_words(mem, m, candle, 5)
     index = mem[m + BM_CLOSED]
     mem[m + BM_CLOSED] = index + 1
     first = row[T_INDICATOR]
-    state = b + record_offset(markets) + row[T_RECORD] + k * row[T_STATES]
+    state = b + row[T_STATE] + k * row[T_STATES]
     window = row[T_WINDOW] + k * row[T_WINDOWS]
-    values = _values_at(row, b) + k * outputs
-    for w in range(outputs):
-        mem[values + markets * outputs + w] = mem[values + w]
+    values = b + row[T_VALUES] + k * outputs
+    previous = values + markets * outputs
+    if outputs > 0:
+        mem[previous] = mem[values]
+    for w in range(1, outputs):
+        mem[previous + w] = mem[values + w]
     for i in range(first, first + row[T_INDICATORS]):
+        indicator = part(indicators, i * INDICATOR_WORDS)
         call(
-            indicators[i, I_ADDRESS], index, address_of(constants, indicators[i, I_CONSTANTS]), address_of(mem, state),
+            indicator[I_ADDRESS], index, address_of(constants, indicator[I_CONSTANTS]), address_of(mem, state),
             address_of(mem, window), address_of(mem, m), address_of(mem, values),
         )  # fmt: skip
-        state += indicators[i, I_STATE]
-        window += indicators[i, I_WINDOW]
-        values += indicators[i, I_OUTPUTS]
+        state += indicator[I_STATE]
+        window += indicator[I_WINDOW]
+        values += indicator[I_OUTPUTS]
 
 
 @njit(**JIT)
 def feed_closed(mem, memf, row, b, a, k, candles, indicators, constants):
     """Warm the indicators of market ``k`` in slot B at ``b`` with closed candles; ``a`` is room for one open candle."""
+    indicators = from_front(indicators)
     for i in range(len(candles)):
         for w in range(5):
             memf[a + AM_OPEN + w] = candles[i, w]
-        _close_candle(mem, memf, row, b, a, k, indicators, constants)
+        _close_candle(mem, memf, row, b, a + AM_OPEN, k, indicators, constants)
 
 
 @njit(**HOT)
 def _snapshot(row, mem, memf, b, base, decision, decisionf):
     """A whole copy of what the trader may see of the portfolio."""
+    sequence = load_acquire(mem, base)
+    read_snapshot(row, mem, memf, b, mem, memf, base, decision, decisionf)
+    if sequence & 1 == 0 and not read_retry(mem, base, sequence):
+        return True
+    return _snapshot_again(row, mem, memf, b, base, decision, decisionf)
+
+
+@njit(**JIT)
+def _snapshot_again(row, mem, memf, b, base, decision, decisionf):
+    """The same where a writer was met: it is waited for, within bounds."""
     for _ in range(READ_TRIES):
         sequence = read_begin(mem, base)
         read_snapshot(row, mem, memf, b, mem, memf, base, decision, decisionf)
@@ -178,7 +196,7 @@ def _snapshot(row, mem, memf, b, base, decision, decisionf):
     return False
 
 
-@njit(**HOT)
+@njit(**JIT)
 def _push(mem, lay, decision, index):
     """Publish a decision; False when the ring stays full for one deadline."""
     ring = lay[L_ORDERS]
@@ -202,8 +220,8 @@ def _push(mem, lay, decision, index):
 @njit(**HOT)
 def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicators, scratch, info):
     """Evaluate trader ``t`` in its fresh slot B and publish what it wants; returns 0, FAILURE or BLOCKED."""
-    out, view, decision = scratch[0], scratch[1], scratch[2]
-    outf, viewf, decisionf = out.view(np.float64), view.view(np.float64), decision.view(np.float64)
+    out, view, decision = part(scratch, 0), part(scratch, SCRATCH_WORDS), part(scratch, 2 * SCRATCH_WORDS)
+    outf, viewf, decisionf = reals(out), reals(view), reals(decision)
     replay = told >= 0 and mem[told + D_TRADER] == t and mem[told + D_N] == n
     if replay:  # R3: decide again on what was seen then
         for w in range(DECISION_WORDS):
@@ -215,7 +233,7 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
         return BLOCKED
     cell = lay[L_CELL]
     mem[cell + W_ASKED_N], mem[cell + W_ASKED] = n, t + 1
-    values = _values_at(row, b)
+    values = b + row[T_VALUES]
     p_previous = address_of(mem, values + row[T_MARKETS] * row[T_OUTPUTS])
     count = evaluate(
         t, n, row, mem, memf, b, address, address_of(mem, b + record_offset(row[T_MARKETS])), address_of(mem, values),
@@ -235,99 +253,103 @@ def _evaluate(mem, memf, lay, t, n, row, b, address, time, index, told, indicato
 
 @njit(**HOT)
 def _handle(mem, memf, lay, t, k, r, index, rows, addresses, indicators, constants, told, scratch, info):
-    """One record for one trader: as many commits as it takes (R5). ``k`` is the trader's market, or -1 at the end of
-    a slice.
+    """One record for one trader: the next of the commits it takes (R5). ``k`` is the trader's market, or -1 at the end
+    of a slice.
 
-    Returns 0, FAILURE or BLOCKED.
+    Returns 0, AGAIN before further commits, FAILURE or BLOCKED.
     """
-    commit = rows[t, 0, T_COMMIT]
+    trader = part(rows, row_place(t, 0))
+    commit = trader[T_COMMIT]
     kind = mem[r] >> KIND_SHIFT
-    while True:
-        n = mem[commit]
-        words = rows[t, 0, T_A_WORDS]
-        old, new = rows[t, 0, T_A] + (n & 1) * words, rows[t, 0, T_A] + (1 - (n & 1)) * words
-        version = mem[old + A_VERSION] & 1
-        row = rows[t, version]
-        markets, interval, base = row[T_MARKETS], row[T_INTERVAL], row[T_BASE]
-        time = mem[r + 2] + base
-        am = A_MARKET + k * AM_WORDS
-        last = True  # of the commits of this record
-        closes = evaluates = late = False
-        due, due_bucket = mem[old + A_DUE], mem[old + A_DUE_BUCKET]
-        bucket = mem[r + 2]
-        if k < 0:
-            if due == 0:
-                return 0
-            time = bucket
-            evaluates = True
+    n = mem[commit]
+    words = trader[T_A_WORDS]
+    old, new = trader[T_A] + (n & 1) * words, trader[T_A] + (1 - (n & 1)) * words
+    version = mem[old + A_VERSION] & 1
+    row = part(rows, row_place(t, version))
+    markets, interval, base = row[T_MARKETS], row[T_INTERVAL], row[T_BASE]
+    time = mem[r + 2] + base
+    am = A_MARKET + k * AM_WORDS
+    whole = interval == base  # each candle closes as it comes: none is ever open
+    last = True  # of the commits of this record
+    closes = evaluates = late = False
+    due, due_bucket = mem[old + A_DUE], mem[old + A_DUE_BUCKET]
+    bucket = mem[r + 2]
+    if k < 0:
+        if due == 0:
+            return 0
+        time = bucket
+        evaluates = True
+        due = 0
+    else:
+        if mem[old + am + AM_SEQUENCE] >= mem[r + 1]:
+            return 0  # R4
+        if not whole:  # a division costs as much as the rest of this record: only where a candle begins
+            open_bucket = mem[old + am + AM_BUCKET]
+            same = mem[old + am + AM_COUNT] > 0 and open_bucket <= bucket < open_bucket + interval
+            bucket = open_bucket if same else bucket - bucket % interval
+        ends = mem[r + 2] + base == bucket + interval
+        if mem[old + am + AM_COUNT] > 0 and mem[old + am + AM_BUCKET] != bucket:
+            closes, late, last = True, True, False
+            evaluates = not (markets == 1 and ends)
+        elif markets > 1 and row[T_LOCKSTEP] == 0 and due != 0 and bucket > due_bucket:
+            evaluates, last = True, False
             due = 0
         else:
-            if mem[old + am + AM_SEQUENCE] >= mem[r + 1]:
-                return 0  # R4
-            if interval != base:  # a division costs as much as the rest of this record: only where a candle begins
-                open_bucket = mem[old + am + AM_BUCKET]
-                same = mem[old + am + AM_COUNT] > 0 and open_bucket <= bucket < open_bucket + interval
-                bucket = open_bucket if same else bucket - bucket % interval
-            ends = mem[r + 2] + base == bucket + interval
-            if mem[old + am + AM_COUNT] > 0 and mem[old + am + AM_BUCKET] != bucket:
-                closes, late, last = True, True, False
-                evaluates = not (markets == 1 and ends)
-            elif markets > 1 and row[T_LOCKSTEP] == 0 and due != 0 and bucket > due_bucket:
-                evaluates, last = True, False
+            closes = evaluates = ends
+        if closes and markets > 1:
+            closed = mem[old + am + AM_BUCKET] if late else bucket
+            due, due_bucket = due | (1 << k), max(due_bucket, closed)
+            evaluates = row[T_LOCKSTEP] == 0 and due == (1 << markets) - 1
+            if evaluates or kind == HISTORY:  # what closed before the start is not decided on afterwards
                 due = 0
-            else:
-                closes = evaluates = ends
-            if closes and markets > 1:
-                closed = mem[old + am + AM_BUCKET] if late else bucket
-                due, due_bucket = due | (1 << k), max(due_bucket, closed)
-                evaluates = row[T_LOCKSTEP] == 0 and due == (1 << markets) - 1
-                if evaluates or kind == HISTORY:  # what closed before the start is not decided on afterwards
-                    due = 0
-        _copy_slot(mem, new, old, words)
-        mem[new + A_DUE], mem[new + A_DUE_BUCKET] = due, due_bucket
-        if last and k >= 0:
-            mem[new + am + AM_SEQUENCE] = mem[r + 1]
+    _copy_slot(mem, new, old, words, LEAST_A)
+    mem[new + A_DUE], mem[new + A_DUE_BUCKET] = due, due_bucket
+    if last and k >= 0:
+        mem[new + am + AM_SEQUENCE] = mem[r + 1]
+        if not whole:
             _open_candle(mem, memf, new + am, r, bucket)
-        if closes or evaluates:
-            c = mem[old + A_CLOSES]
-            size = row[T_B_WORDS]
-            mind, fresh = row[T_B] + (c & 1) * size, row[T_B] + (1 - (c & 1)) * size
-            mem[new + A_CLOSES] = c + 1
-            _copy_slot(mem, fresh, mind, size)
-            if closes:
-                _close_candle(mem, memf, row, fresh, new + am, k, indicators, constants)
-            warm = kind != HISTORY and mem[fresh + B_STATUS] == ACTIVE
-            for j in range(markets):
-                warm = warm and mem[fresh + B_MARKET + j * BM_WORDS + BM_CLOSED] >= row[T_WARMUP]
-            if evaluates and warm:
-                if t == info[X_TRADER] and n == info[X_N]:
-                    mem[fresh + B_STATUS] = FAILED
-                    mem[fresh + B_ERRORS] += 1
-                else:
-                    info[X_MIND] = mind
-                    code = _evaluate(
-                        mem,
-                        memf,
-                        lay,
-                        t,
-                        n,
-                        row,
-                        fresh,
-                        addresses[t, version],
-                        time,
-                        index,
-                        told,
-                        indicators,
-                        scratch,
-                        info,
-                    )
-                    if code != 0:
-                        return code
-        compiler_fence()
-        store_release(mem, commit, n + 1)
-        compiler_fence()
-        if last:
-            return 0
+    if closes or evaluates:
+        c = mem[old + A_CLOSES]
+        size = row[T_B_WORDS]
+        mind, fresh = row[T_B] + (c & 1) * size, row[T_B] + (1 - (c & 1)) * size
+        mem[new + A_CLOSES] = c + 1
+        _copy_slot(mem, fresh, mind, size, LEAST_B)
+        if closes:
+            _close_candle(mem, memf, row, fresh, r + 3 if whole else new + am + AM_OPEN, k, indicators, constants)
+            if not whole:
+                mem[new + am + AM_COUNT] = 0
+        warm = kind != HISTORY and mem[fresh + B_STATUS] == ACTIVE
+        warm = warm and mem[fresh + B_MARKET + BM_CLOSED] >= row[T_WARMUP]
+        for j in range(1, markets):
+            warm = warm and mem[fresh + B_MARKET + j * BM_WORDS + BM_CLOSED] >= row[T_WARMUP]
+        if evaluates and warm:
+            if t == info[X_TRADER] and n == info[X_N]:
+                mem[fresh + B_STATUS] = FAILED
+                mem[fresh + B_ERRORS] += 1
+            else:
+                info[X_MIND] = mind
+                code = _evaluate(
+                    mem,
+                    memf,
+                    lay,
+                    t,
+                    n,
+                    row,
+                    fresh,
+                    addresses[2 * t + version],
+                    time,
+                    index,
+                    told,
+                    indicators,
+                    scratch,
+                    info,
+                )
+                if code != 0:
+                    return code
+    compiler_fence()
+    store_release(mem, commit, n + 1)
+    compiler_fence()
+    return 0 if last else AGAIN
 
 
 @njit(**JIT)
@@ -337,24 +359,26 @@ def apply_control(mem, memf, r, rows, version, record_word, value, status):
     version : the new strategy version or -1. record_word : word of the record to set to ``value``, or -1. status : or
         -1.
     """
+    rows = from_front(rows)
     t = mem[r] & MARKET_MASK
-    commit = rows[t, 0, T_COMMIT]
+    trader = part(rows, row_place(t, 0))
+    commit = trader[T_COMMIT]
     n = mem[commit]
-    words = rows[t, 0, T_A_WORDS]
-    old, new = rows[t, 0, T_A] + (n & 1) * words, rows[t, 0, T_A] + (1 - (n & 1)) * words
+    words = trader[T_A_WORDS]
+    old, new = trader[T_A] + (n & 1) * words, trader[T_A] + (1 - (n & 1)) * words
     if mem[old + A_CONTROL] >= mem[r + 1]:
         return
-    _copy_slot(mem, new, old, words)
+    _copy_slot(mem, new, old, words, LEAST_A)
     mem[new + A_CONTROL] = mem[r + 1]
     c = mem[old + A_CLOSES]
     mem[new + A_CLOSES] = c + 1
     if version >= 0:  # the new version's slot was written by Python into its own place of parity (c + 1) & 1
         mem[new + A_VERSION] = version
     else:
-        row = rows[t, mem[old + A_VERSION] & 1]
+        row = part(rows, row_place(t, mem[old + A_VERSION]))
         size = row[T_B_WORDS]
         mind, fresh = row[T_B] + (c & 1) * size, row[T_B] + (1 - (c & 1)) * size
-        _copy_slot(mem, fresh, mind, size)
+        _copy_slot(mem, fresh, mind, size, LEAST_B)
         if record_word >= 0:
             mem[fresh + record_offset(row[T_MARKETS]) + record_word] = value
         if status >= 0:
@@ -386,6 +410,11 @@ def run_worker(
         market's, with k = -1, the traders of several markets, which run at the end of a slice. Returns (reason, index
         reached); what Python must know of a failure stands in ``info``.
     """
+    slice_first, slice_last = subscribers[-1], len(subscription)
+    mem, lay, scratch = from_front(mem), from_front(lay), from_front(scratch)
+    memf = reals(mem)
+    subscribers, subscription, info = from_front(subscribers), from_front(subscription), from_front(info)
+    rows, addresses, indicators = from_front(rows), from_front(addresses), from_front(indicators)
     ring, cell = lay[L_CANDLES], lay[L_CELL]
     orders = lay[L_ORDERS]
     sent = tail(mem, orders)
@@ -404,14 +433,16 @@ def run_worker(
             if kind <= SLICE:
                 q, last = subscribers[market], subscribers[market + 1]
                 if kind == SLICE:
-                    q, last = subscribers[-1], len(subscription)
+                    q, last = slice_first, slice_last
                 while q < last and code == 0:
                     code = _handle(
-                        mem, memf, lay, subscription[q, 0], subscription[q, 1], r, index, rows, addresses, indicators,
-                        constants, told,
-                        scratch, info,
+                        mem, memf, lay, subscription[2 * q], subscription[2 * q + 1], r, index, rows, addresses,
+                        indicators, constants, told, scratch, info,
                     )  # fmt: skip
-                    q += 1
+                    if code == AGAIN:
+                        code = 0
+                    else:
+                        q += 1
             elif kind == TUNE:
                 apply_control(mem, memf, r, rows, -1, mem[r + 3], mem[r + 4], -1)
             elif kind in (PAUSE, RESUME):
