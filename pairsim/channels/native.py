@@ -48,8 +48,9 @@ INT64 = ir.IntType(64)
 class _FromFront(types.Array):
     """A vector of words whose index counts from the front, never from the end."""
 
-    def __init__(self, dtype: Any) -> None:
-        super().__init__(dtype, 1, "C", name=f"FromFront({dtype})")
+    def __init__(self, dtype: Any, mutable: bool) -> None:
+        name = f"FromFront({dtype}{'' if mutable else ', read-only'})"
+        super().__init__(dtype, 1, "C", readonly=not mutable, name=name)
 
 
 register_default(_FromFront)(models.ArrayModel)
@@ -77,14 +78,14 @@ def _element(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 def _from_front() -> Any:
     @intrinsic
     def from_front(typing_context, array):
-        if not (isinstance(array, types.Array) and array.layout == "C" and array.mutable):
-            raise TypingError(f"from_front: needs a contiguous, writable array, got {array}")
+        if not (isinstance(array, types.Array) and array.layout == "C"):
+            raise TypingError(f"from_front: needs a contiguous array, got {array}")
 
         def generate(context, builder, signature, arguments):
             given = context.make_array(signature.args[0])(context, builder, arguments[0])
             return _made(context, builder, signature.return_type, given.data, given.nitems)
 
-        return _FromFront(array.dtype)(array), generate
+        return _FromFront(array.dtype, array.mutable)(array), generate
 
     return from_front
 
@@ -100,7 +101,7 @@ def _reals() -> Any:
             data = builder.bitcast(given.data, ir.DoubleType().as_pointer())
             return _made(context, builder, signature.return_type, data, given.nitems)
 
-        return _FromFront(types.float64)(words), generate
+        return _FromFront(types.float64, words.mutable)(words), generate
 
     return reals
 

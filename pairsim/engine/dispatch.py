@@ -8,6 +8,7 @@ and returns to Python.
 from numba import njit
 
 from pairsim.channels.atomics import now_ns
+from pairsim.channels.native import from_front, reals
 from pairsim.channels.ring import head, publish, record, room, tail, wait_for_release, wait_for_room, wake_consumer
 from pairsim.channels.seqlock import write_begin, write_end
 from pairsim.engine.arena import (
@@ -51,13 +52,14 @@ BLOCK = 64  # records between two publications
 
 
 @njit(**HOT)
-def take_back(mem, rings, w, due, walked, market_of, capacity):
+def take_back(mem, lay, rings, w, due, walked, market_of):
     """Return the credits of the records worker ``w`` has released: the producer knows which markets they were."""
+    capacity, markets = lay[F_CAPACITY], lay[F_MARKETS]
     freed = head(mem, rings[w])
     for i in range(walked[w], freed):
-        market = market_of[w, i & (capacity - 1)]
+        market = market_of[w * capacity + (i & (capacity - 1))]
         if market >= 0:
-            due[w, market] -= 1
+            due[w * markets + market] -= 1
     walked[w] = freed
 
 
@@ -66,7 +68,7 @@ def _remember(mem, memf, lay, series_of, series_list, m, time, o, h, l, c, v):
     """Keep the closed candles of each (market, interval) somebody subscribes to: warm-up of a swap, a chart."""
     heads, base = lay[F_SERIES], lay[F_BASE]
     for q in range(series_of[m], series_of[m + 1]):
-        i, interval = series_list[q, 0], series_list[q, 1]
+        i, interval = series_list[2 * q], series_list[2 * q + 1]
         s = heads + i * SERIES_WORDS
         if interval == base:  # closed as it comes
             place = _place_of(mem, lay, s, i)
@@ -125,29 +127,35 @@ def _publish_all(mem, lay, rings, tails, stamps, stamped, capacity):
 
 
 @njit(**HOT)
-def _room(mem, rings, w, m, tails, due, walked, market_of, capacity, credits):
+def _room(mem, lay, rings, w, m, tails, due, walked, market_of):
     """Whether worker ``w`` may get another candle of market ``m`` (-1: any record)."""
-    if tails[w] - walked[w] < capacity and (m < 0 or due[w, m] < credits):
+    if _has_room(lay, w, m, tails, due, walked):
         return True
-    take_back(mem, rings, w, due, walked, market_of, capacity)
-    return tails[w] - walked[w] < capacity and (m < 0 or due[w, m] < credits)
+    take_back(mem, lay, rings, w, due, walked, market_of)
+    return _has_room(lay, w, m, tails, due, walked)
+
+
+@njit(**HOT)
+def _has_room(lay, w, m, tails, due, walked):
+    free = tails[w] - walked[w] < lay[F_CAPACITY]
+    return free and (m < 0 or due[w * lay[F_MARKETS] + m] < lay[F_CREDITS])
 
 
 @njit(**JIT)
 def _show(mem, lay, records, first, last, newest, sequences):
     """The last candle of each market among ``records[first:last]`` onto the board, before any worker can see it."""
     for i in range(first, last):
-        m = records[i, 0] & MARKET_MASK
+        m = records[8 * i] & MARKET_MASK
         if newest[m] == i:
             cell = lay[F_BOARD] + m * BOARD_WORDS
             write_begin(mem, cell)
             for w in range(6):
-                mem[cell + BOARD_TIME + w] = records[i, 2 + w]
+                mem[cell + BOARD_TIME + w] = records[8 * i + 2 + w]
             mem[cell + BOARD_NUMBER] = sequences[m] - 1
             write_end(mem, cell)
     if last > first:
         mem[H_DISPATCHED] += last - first
-        mem[H_FEED_TIME] = records[last - 1, 2] + lay[F_BASE]
+        mem[H_FEED_TIME] = records[8 * (last - 1) + 2] + lay[F_BASE]
 
 
 @njit(**JIT)
@@ -158,14 +166,15 @@ def _dispatch_block(
     """Write ``records[first:last]`` into the channels, unpublished; returns the index reached and the worker whose
     channel is full there (-1: the broker's).
     """
-    capacity, credits, broker = lay[F_CAPACITY], lay[F_CREDITS], lay[F_BROKER]
+    capacity, markets, broker = lay[F_CAPACITY], lay[F_MARKETS], lay[F_BROKER]
     live = kind == CANDLE and lay[F_LOCKSTEP] == 0
     for i in range(first, last):
-        m = records[i, 0] & MARKET_MASK
+        at = 8 * i
+        m = records[at] & MARKET_MASK
         from_q, to_q = market_workers[m], market_workers[m + 1]
         for q in range(from_q, to_q):
             w = worker_list[q]
-            if not _room(mem, rings, w, m, tails, due, walked, market_of, capacity, credits):
+            if not _room(mem, lay, rings, w, m, tails, due, walked, market_of):
                 return i, w
         wanted = live and mem[lay[F_WORKING] + m] > 0
         if wanted and room(mem, broker) <= 0:
@@ -174,7 +183,8 @@ def _dispatch_block(
         sequences[m] = number + 1
         newest[m] = i
         # All loads before all stores: then they are vectors.
-        t, o, h, l, c, v = (records[i, 2], records[i, 3], records[i, 4], records[i, 5], records[i, 6], records[i, 7])
+        t, o, h = records[at + 2], records[at + 3], records[at + 4]
+        l, c, v = records[at + 5], records[at + 6], records[at + 7]
         if wanted:
             end = tail(mem, broker)
             place = record(mem, broker, end)
@@ -190,12 +200,12 @@ def _dispatch_block(
             mem[place], mem[place + 1] = (kind << KIND_SHIFT) | m, number
             mem[place + 2], mem[place + 3], mem[place + 4] = t, o, h
             mem[place + 5], mem[place + 6], mem[place + 7] = l, c, v
-            market_of[w, end] = m
+            market_of[w * capacity + end] = m
             tails[w] += 1
-            due[w, m] += 1
+            due[w * markets + m] += 1
         _remember(
-            mem, memf, lay, series_of, series_list, m, t, recordsf[i, 3], recordsf[i, 4], recordsf[i, 5],
-            recordsf[i, 6], recordsf[i, 7],
+            mem, memf, lay, series_of, series_list, m, t, recordsf[at + 3], recordsf[at + 4], recordsf[at + 5],
+            recordsf[at + 6], recordsf[at + 7],
         )  # fmt: skip
     return last, -1
 
@@ -214,7 +224,19 @@ def dispatch(
     newest, tails, stamped, due, walked, market_of : the producer's private books: of each market the last record
         sent, of each ring what was written, stamped, not yet released by market, looked at, and each record's market.
     """
-    capacity, credits, broker = lay[F_CAPACITY], lay[F_CREDITS], lay[F_BROKER]
+    mem, lay, records = from_front(mem), from_front(lay), from_front(records)
+    memf, recordsf = reals(mem), reals(records)
+    market_workers, worker_list = from_front(market_workers), from_front(worker_list)
+    series_of, series_list = from_front(series_of), from_front(series_list)
+    rings, starts, stamps = from_front(rings), from_front(starts), from_front(stamps)
+    sequences, newest, tails, stamped = (
+        from_front(sequences),
+        from_front(newest),
+        from_front(tails),
+        from_front(stamped),
+    )
+    due, walked, market_of = from_front(due), from_front(walked), from_front(market_of)
+    capacity, broker = lay[F_CAPACITY], lay[F_BROKER]
     i = first
     while i < last:
         begun, stop = i, min(last, i + BLOCK)
@@ -232,8 +254,8 @@ def dispatch(
                 return i
         else:
             wait_for_release(mem, rings[full], walked[full], SLICE_NS)
-            m = records[i, 0] & MARKET_MASK
-            if not _room(mem, rings, full, m, tails, due, walked, market_of, capacity, credits):
+            m = records[8 * i] & MARKET_MASK
+            if not _room(mem, lay, rings, full, m, tails, due, walked, market_of):
                 return i
     return i
 
@@ -272,16 +294,17 @@ def send_slice(mem, lay, records, first, last, marker):
 @njit(**JIT)
 def push_record(mem, lay, w, words, rings, stamps, newest, tails, stamped, due, walked, market_of):
     """A control record for one worker; False when its ring stayed full for 20 ms."""
+    due, market_of = from_front(due), from_front(market_of)
     capacity = lay[F_CAPACITY]
-    if not _room(mem, rings, w, -1, tails, due, walked, market_of, capacity, lay[F_CREDITS]):
+    if not _room(mem, lay, rings, w, -1, tails, due, walked, market_of):
         _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
         wait_for_release(mem, rings[w], walked[w], SLICE_NS)
-        if not _room(mem, rings, w, -1, tails, due, walked, market_of, capacity, lay[F_CREDITS]):
+        if not _room(mem, lay, rings, w, -1, tails, due, walked, market_of):
             return False
     place = record(mem, rings[w], tails[w])
     for j in range(8):
         mem[place + j] = words[j]
-    market_of[w, tails[w] & (capacity - 1)] = -1
+    market_of[w * capacity + (tails[w] & (capacity - 1))] = -1
     tails[w] += 1
     _publish_all(mem, lay, rings, tails, stamps, stamped, capacity)
     return True
