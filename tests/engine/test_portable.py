@@ -21,7 +21,6 @@ ALL = tuple(path.name for path in sorted(HERE.glob("test_*.py")) if path.name !=
 
 @pytest.mark.skipif(PORTABLE, reason="this is the portable run")
 @pytest.mark.parametrize("chosen", [FEW, pytest.param(ALL, marks=pytest.mark.soak)], ids=["few", "all"])
-@pytest.mark.timeout(1_200)
 def test_the_portable_path_runs_the_same_engine(chosen):
     environment = {**os.environ, "PAIRSIM_PORTABLE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-rN"]
