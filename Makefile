@@ -37,8 +37,18 @@ help:
 demo: $(STAMP)
 	$(BIN)/pairsim demo --seconds 30 $(ARGS)
 
+# Two processes for the folders that start no engine (but for a test here and there); the others want the machine for
+# themselves. Given ARGS, what they say.
+ALONE := tests/browser tests/channels tests/cli tests/engine tests/notebook
+SHARED := $(filter-out $(ALONE),$(sort $(patsubst %/,%,$(dir $(wildcard tests/*/test_*.py)))) $(wildcard tests/test_*.py))
+
 test: $(STAMP) chromium
+ifeq ($(strip $(ARGS)),)
+	$(PYTEST) --numprocesses=2 --dist=loadfile $(SHARED) || { $(PYTEST) $(ALONE); exit 1; }
+	$(PYTEST) $(ALONE)
+else
 	$(PYTEST) $(ARGS)
+endif
 	@$(MAKE) --no-print-directory notebooks
 
 # Executed, not compared. With their own warnings: the kernels' are Jupyter's, not ours.

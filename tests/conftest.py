@@ -74,7 +74,9 @@ def shared_data() -> pathlib.Path:
 # ten seconds after the last test. (pairsim promises two; that is for the tests of it, which give a busy machine more.)
 
 _MARKER = "PAIRSIM_TEST_SESSION"
-os.environ[_MARKER] = uuid.uuid4().hex
+_SHARES = "PYTEST_XDIST_WORKER" in os.environ  # who hands tests out to processes looks when all of those have ended
+if not _SHARES:
+    os.environ[_MARKER] = uuid.uuid4().hex
 _ENDS_WITH_US = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 
@@ -89,8 +91,11 @@ def _survivors() -> Iterator[psutil.Process]:
                 yield process
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run, and name and end what is left, if a test left a process behind."""
+    if _SHARES:
+        return
     _, alive = psutil.wait_procs(list(_survivors()), timeout=10)
     left = []
     for process in alive:
