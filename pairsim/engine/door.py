@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from inspect import iscoroutinefunction
+from numbers import Real
 from pathlib import Path
 
 from pairsim.brokers.broker import Broker
@@ -27,7 +28,7 @@ def checked_traders(traders: Trader | Sequence[Trader]) -> tuple[Trader, ...]:
 
 def checked_cash(cash: float) -> float:
     """Opening cash; how much can be counted is the portfolio's to say."""
-    if isinstance(cash, bool) or not isinstance(cash, (int, float)) or not 0 < cash < float("inf"):
+    if isinstance(cash, bool) or not isinstance(cash, Real) or not 0 < cash < float("inf"):
         raise InputError(f"cash={cash!r} must be a number above 0: it is what the account opens with")
     return float(cash)
 

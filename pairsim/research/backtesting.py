@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pairsim.brokers.sim import SimBroker
+from pairsim.engine.door import checked_cash, checked_instruments
 from pairsim.engine.engine import Engine
 from pairsim.engine.layout import T_WARMUP
 from pairsim.engine.plan import Plan, make_plan
@@ -17,7 +18,7 @@ from pairsim.market.instrument import Instrument
 from pairsim.market.interval import Interval, format_interval
 from pairsim.orders.limits import RiskLimits
 from pairsim.research.causality import check_function, check_indicators
-from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, Account, broker_of, opening_cash
+from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, Account, broker_of
 from pairsim.research.door import Bars, read_bars, traders_of
 from pairsim.research.history import History
 from pairsim.research.result import Result
@@ -82,7 +83,7 @@ def backtest(
     >>> len(ps.backtest(ps.strategies.RSI(), bars, cash=10_000).equity)
     1440
     """
-    venue, opening = broker_of(broker, fee_bps, slippage_bps, latency), opening_cash(cash)
+    venue, opening = broker_of(broker, fee_bps, slippage_bps, latency), checked_cash(cash)
     candles = read_bars(bars)
     if not is_signal_table(strategy_or_traders):
         traders = traders_of(strategy_or_traders, candles.columns.symbols, every)  # type: ignore[arg-type]
@@ -120,7 +121,7 @@ def _run(
     causality: bool,
     note: str = "",
 ) -> Result:
-    plan = make_plan(traders, bars.interval_ns, instruments, markets=bars.columns.symbols)
+    plan = make_plan(traders, bars.interval_ns, checked_instruments(instruments), markets=bars.columns.symbols)
     history = History(bars.columns, bars.interval_ns)
     notes = _never_warm(plan, history)
     prepared = Account(broker, cash, risk).prepared(plan, history)

@@ -4,6 +4,7 @@ Rule: a row depends on its combination only, never on who ran it, in what order 
 however the work is split. What is sent to another process is a `Job`; what runs it there is a `Runner`.
 """
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,8 +33,13 @@ from pairsim.strategies.strategy import Strategy, retuned
 Floats = NDArray[np.float64]
 Words = NDArray[np.int64]
 
-REFUSED = 1.0
-"""X_CODE of a combination that could not begin: its ``indicators()`` or its constructor raised."""
+# X_CODE of combinations that never began: what they were refused by. (The loop's own codes are below zero.)
+REFUSED, NO_INDICATOR, NOT_RUN = 1.0, 2.0, 3.0
+REFUSALS = {
+    REFUSED: "its parameters were refused",  # by its constructor or its ``indicators()``
+    NO_INDICATOR: "an indicator could not be computed",
+    NOT_RUN: "it could not be run",
+}
 
 
 @dataclass(frozen=True)
@@ -100,9 +106,16 @@ class Runner:
         return needs_of(self.job.strategy, self.job.space, first, last, self.job.strategy_of)
 
     def prepare(self, needs: Needs) -> None:
-        """Make what all threads share, and compile, before any of them begins."""
-        for number, shape in enumerate(needs.shapes):
-            self._stage(shape, int(np.argmax(needs.shape_of == number)))
+        """Make what all threads share, and compile, before any of them begins.
+
+        Raises
+        ------
+        PairsimError
+            Not one combination can begin; that of the first.
+        """
+        refusals = [self._laid_out(shape, needs, number, 0)[1] for number, shape in enumerate(needs.shapes)]
+        if refusals[0] is not None and all(refusals):
+            raise refusals[0]
 
     def check_causality(self, needs: Needs) -> str:
         """One line about all indicators that combinations need.
@@ -118,7 +131,8 @@ class Runner:
         interval = self.job.bars.interval_ns if self.job.every is None else parse_interval(self.job.every)
         series = self._histories[0].series(0, interval)
         for indicator in doubtful:
-            check_indicator(f"indicator {indicator!r} of {self._symbols[0]}", series, indicator)
+            with contextlib.suppress(StrategyError):  # one that raises: its rows will say so
+                check_indicator(f"indicator {indicator!r} of {self._symbols[0]}", series, indicator)
         return f"causality: {len(doubtful)} whole-array indicator(s) unchanged on shorter histories"
 
     def rows(self, first: int, last: int, needs: Needs | None = None) -> Floats:
@@ -131,11 +145,16 @@ class Runner:
         rows[:, X_CODE] = REFUSED
         for number, shape in enumerate(part.shapes):
             at = np.flatnonzero(part.shape_of == number)
-            if len(at):
-                with self._lock:
-                    stage = self._stage(shape, first + int(at[0]))
-                    jobs = self._jobs(stage, part, at, first)
-                rows[at] = stage.run(jobs)
+            if not len(at):
+                continue
+            rows[at, X_CODE] = NO_INDICATOR
+            with self._lock:
+                stage, _ = self._laid_out(shape, part, number, first)
+                if stage is None:
+                    continue
+                jobs = self._jobs(stage, part, at, first)
+            computed = jobs[:, J_RECORD + stage.record_words :].all(axis=1)
+            rows[at[computed]] = stage.run(jobs[computed])
         self._forget(first, last)
         return rows
 
@@ -221,16 +240,31 @@ class Runner:
                     records[name] = np.array(values)[positions[:, k]]
         return records.view(np.int64).reshape(len(numbers), -1)
 
-    def _stage(self, shape: Shape, k: int) -> Stage:
-        """Where combinations with these indicators, such as ``k``, run: they share compiled code."""
+    def _laid_out(
+        self, shape: Shape, part: Needs, number: int, first: int
+    ) -> "tuple[Stage | None, PairsimError | None]":
+        """Where combinations with these indicators run: they share compiled code. Or why not one of them can begin.
+
+        part : needs of combinations from ``first`` on; ``number`` is that of the shape among them.
+        """
+        refusal = None
         if shape not in self._stages:
-            plan = self._plan(self.job.strategy_of(k), self._symbols[0])
-            declared = {instrument.symbol: instrument for instrument in self.job.instruments}
-            instruments = [declared.get(symbol) for symbol in self._symbols]
-            self._stages[shape] = Stage(
-                plan, self._histories, self.calendars, self.job.account, instruments, self.blocks
-            )
-        return self._stages[shape]
+            at = np.flatnonzero(part.shape_of == number)
+            for k in at[np.unique(part.which[at], axis=0, return_index=True)[1]].tolist():
+                try:
+                    self._stages[shape] = self._stage(first + k)
+                    break
+                except PairsimError as error:  # an indicator of this one raises; another one may do as a pattern
+                    refusal = refusal or error
+        stage = self._stages.get(shape)
+        return stage, None if stage is not None else refusal
+
+    def _stage(self, k: int) -> Stage:
+        """The stage of combination ``k`` and all that are like it."""
+        plan = self._plan(self.job.strategy_of(k), self._symbols[0])
+        declared = {instrument.symbol: instrument for instrument in self.job.instruments}
+        instruments = [declared.get(symbol) for symbol in self._symbols]
+        return Stage(plan, self._histories, self.calendars, self.job.account, instruments, self.blocks)
 
     def _plan(self, strategy: Strategy, symbol: str) -> Plan:
         symbols = (symbol,) if self._course_axis >= 0 else self._symbols

@@ -34,13 +34,6 @@ def broker_of(broker: SimBroker | None, fee_bps: float, slippage_bps: float, lat
     return broker
 
 
-def opening_cash(cash: float) -> float:
-    """What the account opens with, a finite number above 0."""
-    if isinstance(cash, bool) or not isinstance(cash, (int, float)) or not 0 < cash < float("inf"):
-        raise InputError(f"cash={cash!r} must be a number above 0: it is what the account opens with")
-    return float(cash)
-
-
 @dataclass(frozen=True)
 class Account:
     """What an account opens with, whom it trades with and what it is limited by."""

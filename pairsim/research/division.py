@@ -1,9 +1,10 @@
 """Dividing the combinations of a sweep among threads, processes or a cluster, and putting the rows together again.
 
 Rule: parts are ranges of combinations and rows go where their numbers say, so who ran what cannot be seen in the table.
-What is finished is kept, whatever happens to the rest. A part that an executor lost is run here.
+What is finished is kept, whatever happens to the rest. A part that failed or was lost is run here.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -15,12 +16,12 @@ import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsim.errors import InputError, PairsimError
-from pairsim.research.combinations import Job, Runner
+from pairsim.errors import InputError
+from pairsim.research.combinations import NOT_RUN, Job, Runner
 from pairsim.research.door import Bars
 from pairsim.research.indicator_needs import Needs
 from pairsim.research.own_processes import OwnProcesses
-from pairsim.research.sweep_layout import ROW_WORDS
+from pairsim.research.sweep_layout import ROW_WORDS, X_CODE
 
 Floats = NDArray[np.float64]
 Range = tuple[int, int]
@@ -50,18 +51,27 @@ def run_all(runner: Runner, needs: Needs, executor: Any, progress: Progress) -> 
         strategy; a ``concurrent.futures.Executor``; a ``dask.distributed.Client``.
     """
     rows = Rows(len(runner.job.space))
-    if executor is None:
-        _on_all_cores(rows, runner, needs, progress)
-    elif isinstance(executor, ThreadPoolExecutor):
-        _collect(rows, _in_threads(runner, needs, executor), runner, progress)
-    elif isinstance(executor, Executor) or _is_dask(executor):
-        _collect(rows, _sent(runner.job, executor), runner, progress)
-    else:
+    with contextlib.suppress(KeyboardInterrupt):  # one that comes while the threads of the first one still end
+        if executor is None:
+            _on_all_cores(rows, runner, needs, progress)
+        else:
+            _collect(rows, _handed_over(runner, needs, executor), runner, progress)
+    return rows
+
+
+def _handed_over(runner: Runner, needs: Needs, executor: Any) -> dict[Any, Range]:
+    """Parts given to a user's executor."""
+    if not isinstance(executor, Executor) and not _is_dask(executor):
         raise InputError(
             f"executor={executor!r} must be a concurrent.futures.Executor or a dask.distributed.Client; "
             "leave it out to use all cores"
         )
-    return rows
+    try:
+        if isinstance(executor, ThreadPoolExecutor):
+            return _in_threads(runner, needs, executor)
+        return _sent(runner.job, executor)
+    except Exception as error:
+        raise InputError(f"executor={executor!r} takes no work: {type(error).__name__}: {error}") from error
 
 
 def _on_all_cores(rows: Rows, runner: Runner, needs: Needs, progress: Progress) -> None:
@@ -136,21 +146,26 @@ def _ranges(count: int, step: int) -> Iterator[Range]:
 
 
 def _collect(rows: Rows, parts: dict[Any, Range], runner: Runner, progress: Progress) -> None:
-    """Take parts in as they finish; at an interrupt drop those that have not begun and keep what is there."""
-    lost: list[Range] = []
+    """Take parts in as they finish, and run here what was lost; at an interrupt keep what is there."""
+    told = ""
     try:
-        for future in _finished(parts):
-            part = parts[future]
-            try:
-                rows.put(part, future.result())
-            except PairsimError:
-                raise
-            except Exception as error:
-                lost.append(part)
-                told = f"{type(error).__name__}: {error}"
-            progress(part[1] - part[0])
+        try:
+            for future in _finished(parts):
+                part = parts[future]
+                try:
+                    rows.put(part, future.result())
+                except Exception as error:
+                    told = f"{type(error).__name__}: {error}"
+                else:
+                    progress(part[1] - part[0])
+        except Exception as error:  # whoever tells what is finished has gone
+            told = f"{type(error).__name__}: {error}"
+        lost = [part for part in parts.values() if not rows.done[part[0]]]
+        if lost:
+            rows.notes.append(f"{len(lost)} part(s) were lost by the executor ({told}) and run here")
         for part in lost:
-            rows.put(part, runner.rows(*part))
+            _run_here(rows, runner, part)
+            progress(part[1] - part[0])
     except KeyboardInterrupt:
         for future, part in parts.items():
             if not rows.done[part[0]] and future.done() and not future.cancelled() and future.exception() is None:
@@ -158,8 +173,19 @@ def _collect(rows: Rows, parts: dict[Any, Range], runner: Runner, progress: Prog
     finally:
         for future in parts:
             future.cancel()
-    if lost:
-        rows.notes.append(f"{len(lost)} part(s) were lost by the executor ({told}) and run here")
+
+
+def _run_here(rows: Rows, runner: Runner, part: Range) -> None:
+    """Run a part; if it fails as a whole, one by one, and what fails alone is a row that says so."""
+    try:
+        rows.put(part, runner.rows(*part))
+    except Exception:
+        first, last = part
+        if last - first > 1:
+            for k in range(first, last):
+                _run_here(rows, runner, (k, k + 1))
+        else:
+            rows.rows[first, X_CODE], rows.done[first] = NOT_RUN, True
 
 
 def _finished(parts: dict[Any, Range]) -> Iterator[Any]:

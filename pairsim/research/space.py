@@ -74,6 +74,8 @@ def make_space(
     StrategyError
         A value that the parameter does not take.
     """
+    if constraint is not None and not callable(constraint):
+        raise InputError(f"constraint={constraint!r} must be a function of a combination: lambda p: p.fast < p.slow")
     axes = _axes(strategy, space, symbols)
     whole = math.prod(len(values) for values in axes.values())
     if search == "grid":
@@ -201,5 +203,9 @@ def _fits(
     shown = SimpleNamespace()
     for k, row in enumerate(positions.tolist()):
         shown.__dict__.update(zip(axes, (values[at] for values, at in zip(columns, row, strict=True)), strict=True))
-        fits[k] = bool(constraint(shown))
+        try:
+            fits[k] = bool(constraint(shown))
+        except Exception as error:
+            values = ", ".join(f"{name}={value!r}" for name, value in shown.__dict__.items())
+            raise InputError(f"constraint raised {type(error).__name__} at {values}: {error}") from error
     return fits

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsim.engine.plan import Plan
+from pairsim.errors import PairsimError
 from pairsim.indicators import Indicator
 from pairsim.market.instrument import Instrument
 from pairsim.orders.limits import write_limits
@@ -170,7 +171,8 @@ class Stage:
         return J_RECORD + self.record_words + self.columns
 
     def addresses(self, courses: NDArray[np.int32], which: NDArray[np.int32], indicators: Sequence[Indicator]) -> Words:
-        """Addresses of the columns of each job, int64[jobs, columns]; what is not known yet is computed, once.
+        """Addresses of the columns of each job, int64[jobs, columns]; what is not known yet is computed, once. 0 where
+        an indicator raises.
 
         courses : of each job. which, indicators : see ``Needs``.
         """
@@ -180,7 +182,8 @@ class Stage:
             for m, outputs in enumerate(self.outputs):
                 pairs, inverse = np.unique(courses * np.int64(len(indicators)) + which[:, m], return_inverse=True)
                 wanted = (divmod(pair, len(indicators)) for pair in pairs.tolist())
-                places = np.array([self.series[course][s].outputs_at(indicators[k]) for course, k in wanted])
+                nowhere = (0,) * outputs
+                places = np.array([_places(self.series[c][s], indicators[k], nowhere) for c, k in wanted])
                 found[:, column : column + outputs] = places[inverse]
                 column += outputs
         return found
@@ -249,6 +252,14 @@ class Stage:
     def _keep(self, array: np.ndarray) -> int:
         self._kept.append(array)
         return int(array.ctypes.data)
+
+
+def _places(series: Series, indicator: Indicator, nowhere: tuple[int, ...]) -> tuple[int, ...]:
+    """Addresses of the columns of an indicator; ``nowhere`` if its user's code raises."""
+    try:
+        return series.outputs_at(indicator)
+    except PairsimError:
+        return nowhere
 
 
 class Place:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pairsim.errors import InputError
 from pairsim.market.interval import format_time
 from pairsim.markup import Html, card, line, rounded, table
-from pairsim.research.combinations import REFUSED, Job, Runner
+from pairsim.research.combinations import REFUSALS, Job, Runner
 from pairsim.research.judgement import Judgement, judge
 from pairsim.research.result import Result
 from pairsim.research.space import SYMBOL, Value
@@ -130,7 +130,9 @@ class Sweep:
 
     def error(self, row: int) -> str:
         """Why a row has no statistics: candle, values and traceback; empty for one that has. Runs it once more."""
-        return self._runner.failure(self._number(row)) if self._failed[row] else ""
+        if not self._failed[row]:
+            return ""
+        return self._runner.failure(self._number(row)).strip() or "it failed in the sweep, and did not fail again alone"
 
     def parameters(self, row: int) -> dict[str, Value]:
         """The values of a row by name."""
@@ -253,8 +255,9 @@ class Sweep:
             told.append(f"interrupted: {len(self):,} of {len(self._job.space):,} combinations were finished")
         failed = np.flatnonzero(self._failed)
         if len(failed):
-            first = self.error(int(failed[0])).strip().splitlines()
-            told.append(f"{len(failed):,} of {len(self):,} combinations failed, first row {failed[0]}: {first[0]}")
+            row = int(failed[0])
+            first, why = f"row {row} ({_told(self.parameters(row))})", self.error(row).splitlines()[0]
+            told.append(f"{len(failed):,} of {len(self):,} combinations failed, first {first}: {why}")
         silent = int((self._rows[:, X_EVALUATED] == 0.0).sum()) - len(failed)
         if silent > 0:
             told.append(f"{silent:,} combinations never decide: their indicators need more candles than there are")
@@ -277,8 +280,8 @@ class Sweep:
     def _errors(self) -> list[str | None]:
         told: list[str | None] = [None] * len(self)
         for row in np.flatnonzero(self._failed).tolist():
-            told[row] = "its parameters were refused"
-            if self._rows[row, X_CODE] != REFUSED:
+            told[row] = REFUSALS.get(self._rows[row, X_CODE])
+            if told[row] is None:
                 time = int(self._runner.calendar(self._number(row)).slices[int(self._rows[row, X_AT])])
                 told[row] = f"failed at the candle of {format_time(time)}"
         return told

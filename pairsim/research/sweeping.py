@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pairsim.brokers.sim import SimBroker
+from pairsim.engine.door import checked_cash, checked_instruments
 from pairsim.errors import InputError, StrategyError
 from pairsim.market.instrument import Instrument
 from pairsim.market.interval import Interval
 from pairsim.orders.limits import RiskLimits
 from pairsim.research.combinations import Job, Runner
-from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, Account, broker_of, opening_cash
+from pairsim.research.costs import FEE_BPS, LATENCY, SLIPPAGE_BPS, Account, broker_of
 from pairsim.research.division import run_all
 from pairsim.research.door import Bars, read_bars
+from pairsim.research.history import History
 from pairsim.research.memory_budget import bytes_of, check_memory, most_rows
 from pairsim.research.progress import progress_bar
 from pairsim.research.space import make_space
 from pairsim.research.sweep_table import Sweep, check_metric
-from pairsim.research.walk_forward import WalkForward, walk
+from pairsim.research.walk_forward import WalkForward, walk, windows_of
 from pairsim.strategies.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -91,18 +93,19 @@ def sweep(
     200
     """
     check_metric(metric)
-    venue, opening, budget = broker_of(broker, fee_bps, slippage_bps, latency), opening_cash(cash), bytes_of(memory)
+    venue, opening, budget = broker_of(broker, fee_bps, slippage_bps, latency), checked_cash(cash), bytes_of(memory)
     template, cut = _template(strategy), _walk_forward(walk_forward)
     candles = read_bars(bars)
     tried = make_space(template, space, candles.columns.symbols, search, n, seed, constraint, most_rows(budget))
-    job = Job(template, tried, candles, Account(venue, opening, risk), every, tuple(instruments))
+    windows = [] if cut is None else windows_of(cut, History(candles.columns, candles.interval_ns).slices)
+    job = Job(template, tried, candles, Account(venue, opening, risk), every, checked_instruments(instruments))
 
     def table(job: Job) -> Sweep:
         return _run(job, metric, budget, executor, causality, progress)
 
     whole = table(job)
     if cut is not None and not whole.interrupted:
-        whole.walk_forward, note = walk(job, cut, table)
+        whole.walk_forward, note = walk(job, cut, windows, table)
         whole.notes += (note,) if note else ()
     return whole
 

@@ -5,7 +5,7 @@ are warm from the training candles; the first decision is at the close of the fi
 begins flat with what the one before it left, its open position counted at its last close.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pairsim.engine.layout import T_WARMUP
 from pairsim.engine.plan import make_plan
-from pairsim.errors import InputError
+from pairsim.errors import InputError, PairsimError, StrategyError
 from pairsim.market.candle import Columns
 from pairsim.market.interval import Interval, format_interval, format_time, parse_interval
 from pairsim.markup import Html, card, rounded, table
@@ -141,47 +141,62 @@ class _Traded:
     tally: Tally
 
 
-def walk(job: Job, spec: WalkForward, train: Callable[[Job], "Sweep"]) -> "tuple[WalkForwardResult | None, str]":
+def walk(
+    job: Job, spec: WalkForward, windows: Sequence[Window], train: Callable[[Job], "Sweep"]
+) -> "tuple[WalkForwardResult | None, str]":
     """Choose on each training window by ``train`` and trade what follows it.
 
     Returns
     -------
-    What came of it, and a note where the user interrupted: the windows before stand, and None if there are none. A
-    window whose training was cut short is not traded: its choice would be of a part of the combinations.
+    What came of it, and a note where it ended early, by the user's interrupt or an error: the windows before stand, and
+    None if there are none. A window whose training was cut short is not traded: its choice would be of a part of the
+    combinations.
     """
-    slices = History(job.bars.columns, job.bars.interval_ns).slices
     cash, parts, rows = job.account.cash, list[_Traded](), list[dict[str, Any]]()
-    windows, note = windows_of(spec, slices), ""
+    note = ""
     for window in windows:
-        table = train(replace(job, bars=between(job.bars, window.first, window.start)))
-        if table.interrupted:
+        try:
+            table = train(replace(job, bars=between(job.bars, window.first, window.start)))
+            if table.interrupted:
+                raise KeyboardInterrupt
+            traded, row = _walked(job, window, table, cash)
+        except KeyboardInterrupt:
             note = f"interrupted: {len(rows)} of {len(windows)} walk-forward windows were finished"
             break
-        row: int | None
-        try:
-            row = table._best
-        except InputError:  # nothing to choose by: no combination traded
-            row = None
-        traded = _trade(job, window, None if row is None else table._number(row), cash)
-        start = int(traded.times[0]) - job.bars.interval_ns
-        outside = statistics(traded.times, traded.equity, cash, traded.tally, start)
-        inside = float("nan") if row is None else float(table.values()[row])
-        chosen: dict[str, Value | None] = dict.fromkeys(job.space.axes)
-        rows.append(
-            {
-                "train_start": window.first, "test_start": window.start, "test_end": int(traded.times[-1]),
-                **(chosen if row is None else table.parameters(row)),
-                f"{table.metric}_in_sample": inside, f"{table.metric}_out_of_sample": getattr(outside, table.metric),
-                "total_return": outside.total_return, "trades": outside.trades,
-                "final_equity": float(traded.equity[-1]),
-            }
-        )  # fmt: skip
-        cash = float(traded.equity[-1])
+        except PairsimError as error:
+            where = f"the window tested from {format_time(window.start)}"
+            note = f"walk-forward ended after {len(rows)} of {len(windows)} windows, {where} failed: {error}"
+            break
         parts.append(traded)
+        rows.append(row)
+        cash = float(traded.equity[-1])
         if not cash > 0.0:
             break
     done = WalkForwardResult(spec, job.account.cash, job.bars.interval_ns, parts, rows) if rows else None
     return done, note
+
+
+def _walked(job: Job, window: Window, table: "Sweep", cash: float) -> tuple[_Traded, dict[str, Any]]:
+    """A window traded with the best of its training, and its row of the table of windows."""
+    row: int | None
+    try:
+        row = table._best
+    except InputError:  # nothing to choose by: no combination traded
+        row = None
+    chosen: dict[str, Value | None] = dict.fromkeys(job.space.axes) if row is None else dict(table.parameters(row))
+    try:
+        traded = _trade(job, window, None if row is None else table._number(row), cash)
+    except StrategyError as error:
+        raise StrategyError(f"{', '.join(f'{name}={value!r}' for name, value in chosen.items())}: {error}") from error
+    outside = statistics(traded.times, traded.equity, cash, traded.tally, int(traded.times[0]) - job.bars.interval_ns)
+    inside = float("nan") if row is None else float(table.values()[row])
+    return traded, {
+        "train_start": window.first, "test_start": window.start, "test_end": int(traded.times[-1]),
+        **chosen,
+        f"{table.metric}_in_sample": inside, f"{table.metric}_out_of_sample": getattr(outside, table.metric),
+        "total_return": outside.total_return, "trades": outside.trades,
+        "final_equity": float(traded.equity[-1]),
+    }  # fmt: skip
 
 
 def _trade(job: Job, window: Window, k: int | None, cash: float) -> _Traded:
@@ -259,7 +274,8 @@ class WalkForwardResult:
     def _repr_html_(self) -> str:
         shown = self.windows
         rows = [
-            [f"{x:%Y-%m-%d %H:%M}" if isinstance(x, datetime) else x for x in row] for row in rounded(shown.rows(), 6)
+            [f"{x:%Y-%m-%d\u00a0%H:%M}" if isinstance(x, datetime) else x for x in row]
+            for row in rounded(shown.rows(), 6)
         ]
         return card("Walk-forward", Html(self.stats._repr_html_()), table(shown.columns, rows), about=self.title)
 

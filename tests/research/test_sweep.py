@@ -12,6 +12,7 @@ from research.workload import Cross, bars
 import pairsim as ps
 from pairsim.errors import InputError, StrategyError
 from pairsim.orders.matching import new_book
+from pairsim.research.combinations import Runner
 from pairsim.research.door import read_bars
 from pairsim.research.history import Series
 from pairsim.research.simulate import Workplace
@@ -328,6 +329,9 @@ def test_a_space_that_cannot_be_tried_says_why(space, error: type[Exception], wo
         ({"executor": 5}, "concurrent.futures"),
         ({"cash": -1}, "above 0"),
         ({"constraint": lambda p: False}, "none of the"),
+        ({"constraint": lambda p: p.size > 3}, "constraint raised AttributeError at fast=2, slow=20"),
+        ({"constraint": "fast < slow"}, "must be a function"),
+        ({"instruments": ["BTC/USDT"]}, "give a list of ps.Instrument"),
         ({"broker": ps.SimBroker(), "fee_bps": 3}, "not beside"),
     ],
 )
@@ -412,3 +416,96 @@ def test_parts_that_an_executor_loses_are_run_here() -> None:
         table = ps.sweep(Cross, bars(500), space, executor=threads)
     assert table.frame.equals(ps.sweep(Cross, bars(500), space).frame)
     assert "the worker is gone" in table.notes[1]
+
+
+class Scaled(ps.Indicator):
+    """A close times a factor; beyond the limit it raises."""
+
+    factor: float = 1.0
+
+    def step(self, state, candle):
+        return candle.close / 0 if candle.close * self.factor > 1e6 else candle.close * self.factor
+
+
+class Follows(ps.Strategy):
+    factor: float = ps.param(1.0, 0.0, 1e9)
+
+    def indicators(self):
+        return {"line": Scaled(self.factor)}
+
+    def generate_signal(self, ctx):
+        if ctx.index % 40 == 0 and ctx.position.quantity == 0:
+            return ps.buy(weight=0.5)
+        return ps.close() if ctx.index % 40 == 20 and ctx.position.quantity > 0 else None
+
+
+@pytest.mark.parametrize("factors", [[1.0, 1e9, 2.0, 1e8], [1e9, 1.0]])
+@pytest.mark.parametrize("processes", [False, True])
+def test_a_combination_whose_indicator_raises_keeps_the_others_and_says_where(factors, processes: bool) -> None:
+    source = bars(300)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        table = ps.sweep(Follows, source, {"factor": factors}, executor=executor if processes else None)
+    fine = [k for k, factor in enumerate(factors) if factor < 10.0]
+    assert table.frame["error"].is_null().to_list() == [factor < 10.0 for factor in factors]
+    assert table.frame[fine].equals(ps.sweep(Follows, source, {"factor": [factors[k] for k in fine]}).frame)
+    bad = factors.index(1e9)
+    assert table.frame["error"][bad] == "an indicator could not be computed"
+    assert "candle 0" in table.error(bad) and "ZeroDivisionError" in table.error(bad)
+    assert f"failed, first row {bad} (factor=1000000000.0): Scaled" in repr(table)
+
+
+def test_where_every_indicator_raises_the_first_reason_is_raised() -> None:
+    with pytest.raises(StrategyError, match="ZeroDivisionError"):
+        ps.sweep(Follows, bars(300), {"factor": [1e8, 1e9]})
+
+
+def test_a_symbol_whose_indicator_raises_keeps_the_others() -> None:
+    source = ps.synthetic(["A/USDT", "B/USDT", "C/USDT"], "1h", n=300, seed=2)
+    dear = pl.when(pl.col("symbol") == "B/USDT").then(1e7).otherwise(1.0)
+    source = source.with_columns(pl.col("open", "high", "low", "close") * dear)
+    table = ps.sweep(Follows, source, {"symbol": ["A/USDT", "B/USDT", "C/USDT"]})
+    assert table.frame["error"].is_null().to_list() == [True, False, True]
+    alone = ps.sweep(Follows, source, {"symbol": ["A/USDT", "C/USDT"]})
+    assert table.frame["final_equity"].to_list()[::2] == alone.frame["final_equity"].to_list()
+
+
+def test_a_combination_that_cannot_be_run_at_all_keeps_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"fast": range(2, 6), "slow": range(12, 16)}
+    whole, run = ps.sweep(Cross, bars(500), space), Runner.rows
+
+    def exhausted(self, first, last, needs=None):
+        if first <= 5 < last:
+            raise MemoryError("no more")
+        return run(self, first, last, needs)
+
+    monkeypatch.setattr(Runner, "rows", exhausted)
+    table = ps.sweep(Cross, bars(500), space)
+    others = [k for k in range(16) if k != 5]
+    assert not table.interrupted and table.frame[others].equals(whole.frame[others])
+    assert table.frame["error"][5] == "it could not be run"
+    assert table.error(5) == "it failed in the sweep, and did not fail again alone"
+    assert "MemoryError: no more" in table.notes[1]
+
+
+def test_an_error_that_comes_back_from_an_executor_loses_no_row() -> None:
+    class Refusing(ThreadPoolExecutor):
+        """Its second part fails with an error of this package."""
+
+        def submit(self, function, *arguments, **options):
+            future = super().submit(function, *arguments, **options)
+            if arguments[0] > 0:
+                future.result = lambda timeout=None: (_ for _ in ()).throw(StrategyError("not here"))
+            return future
+
+    space = {"fast": range(2, 6), "slow": range(12, 16)}
+    with Refusing(1) as threads:
+        table = ps.sweep(Cross, bars(500), space, executor=threads)
+    assert table.frame.equals(ps.sweep(Cross, bars(500), space).frame)
+    assert "StrategyError: not here" in table.notes[1]
+
+
+def test_an_executor_that_takes_no_work_is_named() -> None:
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    with pytest.raises(InputError, match=r"takes no work.*after shutdown"):
+        ps.sweep(Cross, bars(500), {"fast": [5, 6]}, executor=ended)

@@ -9,7 +9,7 @@ from research.workload import Cross
 
 import pairsim as ps
 from pairsim.errors import InputError
-from pairsim.research import sweeping
+from pairsim.research import sweeping, walk_forward
 from pairsim.research.walk_forward import windows_of
 
 HOUR = 3_600_000_000_000
@@ -127,6 +127,53 @@ def test_an_interrupted_training_is_not_chosen_from(
         assert table.walk_forward is None
     else:
         assert table.walk_forward.windows.equals(whole.walk_forward.windows[:finished])
+
+
+class Later(ps.Strategy):
+    """Buys and sells, until a moment at which it raises."""
+
+    until: int = ps.param(0, 0, 1 << 62)
+
+    def generate_signal(self, ctx):
+        if ctx.time > self.until:
+            raise ValueError("too late")
+        if ctx.position.quantity == 0:
+            return ps.buy(weight=0.5)
+        return ps.close() if ctx.index % 7 == 0 else None
+
+
+def test_a_test_window_that_fails_keeps_the_table_and_the_windows_before(bars: pl.DataFrame) -> None:
+    last = bars["timestamp"].dt.timestamp("ns")[1_500]
+    table = ps.sweep(Later, bars, {"until": [last]}, walk_forward=ps.WalkForward(3), metric="total_return")
+    assert len(table) == 1 and table.walk_forward is not None and len(table.walk_forward) == 1
+    told = table.notes[-1]
+    assert "ended after 1 of 3 windows" in told and f"until={last}" in told
+    assert "too late" in told and "close" in told
+
+
+def test_an_interrupt_while_a_test_window_is_traded_keeps_the_windows_before(
+    bars: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traded, trade = [], walk_forward._trade
+
+    def interrupted(*arguments: Any) -> Any:
+        if len(traded) == 2:
+            raise KeyboardInterrupt
+        traded.append(1)
+        return trade(*arguments)
+
+    monkeypatch.setattr(walk_forward, "_trade", interrupted)
+    table = ps.sweep(ps.strategies.RSI, bars, SPACE, walk_forward=ps.WalkForward(3))
+    assert len(table) == 6 and table.walk_forward is not None and len(table.walk_forward) == 2
+    assert "interrupted: 2 of 3" in repr(table)
+
+
+def test_a_history_too_short_for_its_windows_is_refused_before_anything_runs(
+    bars: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_run", lambda *arguments: pytest.fail("it ran"))
+    with pytest.raises(InputError, match="shorten"):
+        ps.sweep(ps.strategies.RSI, bars, SPACE, walk_forward=ps.WalkForward(train="90d", test="30d"))
 
 
 @pytest.mark.parametrize(
