@@ -152,7 +152,8 @@ class Explorer(widgets.VBox):
 
     def close(self) -> None:
         """Let go of the page's views; nothing is traded any more."""
-        self._newest.close()
+        if hasattr(self, "_newest"):  # else it was never made: its first backtest failed
+            self._newest.close()
         super().close()
 
     def __repr__(self) -> str:

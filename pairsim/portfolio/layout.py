@@ -88,11 +88,13 @@ def init_portfolio(
             f"cash={cash!r} must be from 0 to {MONEY_LIMIT / quote_scale:,.0f}: money is counted in int64 "
             f"units of {1 / quote_scale:g}; for more, declare an Instrument with a smaller quote_scale"
         )
+    units = round(float(cash) * quote_scale)
+    if units == 0 < cash:
+        raise InputError(f"cash={cash!r} is less than the smallest unit of money, {1 / quote_scale:g}")
     for instrument in instruments:
         _check_range(instrument, quote_scale)
     f = mem.view(np.float64)
     mem[base : base + portfolio_words(len(instruments), len(pairs))] = 0
-    units = round(float(cash) * quote_scale)
     mem[base + A_CASH] = mem[base + A_OPENING] = units
     f[base + A_CASH_F] = f[base + A_EQUITY] = units / quote_scale
     mem[base + A_MARKETS], mem[base + A_PAIRS] = len(instruments), len(pairs)

@@ -14,7 +14,7 @@ from pairsim.brokers.sim import SimBroker
 from pairsim.engine.layout import T_MARKET
 from pairsim.market.interval import Moment, format_interval, format_time
 from pairsim.markup import Html, card, line, table
-from pairsim.orders import matching
+from pairsim.orders import checks, matching
 from pairsim.portfolio.layout import A_QUOTE_SCALE
 from pairsim.research.history import History
 from pairsim.research.ledger import round_trips
@@ -191,11 +191,11 @@ class Result:
         lines = [self._title]
         lines += [f"  {name:<18} {value:>14}" for name, value, _ in self.stats.lines()]
         lines += [f"  {name}: {text}" for name, text in self.assumptions]
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"  {note}" for note in self._remarks)])
 
     def _repr_html_(self) -> str:
         told = table(("assumption", ""), self.assumptions)
-        notes = [line(note, "muted") for note in self.notes]
+        notes = [line(note, "muted") for note in self._remarks]
         hint = line("result.plot() draws it, result.trades, .fills and .equity are frames", "muted")
         return card("Result", Html(self.stats._repr_html_()), told, *notes, hint, about=self._title)
 
@@ -206,6 +206,16 @@ class Result:
         shown = "; ".join(names[:_NAMES]) + (f" and {len(names) - _NAMES} more" if len(names) > _NAMES else "")
         period = f"{format_time(int(times[0]) - plan.base_ns)} to {format_time(int(times[-1]))}"
         return f"{shown}: {self.cash:,.2f} became {self.final_equity:,.2f}, {period}, {len(times):,} candles"
+
+    @property
+    def _remarks(self) -> tuple[str, ...]:
+        """The notes, and why orders were denied: who sees no trade looks for the reason here."""
+        verdicts = self._simulation.orders["verdict"]
+        denied = verdicts[verdicts != checks.PASSED]
+        if not len(denied):
+            return self.notes
+        reason = checks.REASONS[int(np.bincount(denied).argmax())]
+        return (*self.notes, f"{len(denied):,} of {len(verdicts):,} orders were denied, most of them: {reason}")
 
     # -- parts -------------------------------------------------------------------------------------------------------
 

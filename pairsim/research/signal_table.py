@@ -113,7 +113,8 @@ def signal_frame(what: Any, bars: "pl.DataFrame") -> "pl.DataFrame":
     try:
         frame = read_table(what)
     except DataError:
-        raise InputError(f"signals are a table of {', '.join(COLUMNS)}, got {type(what).__name__}") from None
+        kind = f"{type(what).__module__}.{type(what).__name__}"
+        raise InputError(f"signals are a polars frame of {', '.join(COLUMNS)}, got {kind}") from None
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing == ["symbol"] and bars["symbol"].n_unique() == 1:
         frame = frame.with_columns(symbol=pl.lit(bars["symbol"][0]))

@@ -91,7 +91,9 @@ class Statistics:
         return "\n".join(f"{name:<18} {value:>14}" for name, value, _ in self.lines())
 
     def _repr_html_(self) -> str:
-        rows = [(name, Html(f"<b>{escape(value)}</b>"), why) for name, value, why in self.lines()]
+        rows = [
+            (name, Html(f"<b>{escape(value).replace(' ', '&nbsp;')}</b>"), why) for name, value, why in self.lines()
+        ]
         return card("Statistics", table(("", "", "how it is counted"), rows))
 
 

@@ -1,5 +1,6 @@
 """The explorer without a page: what the controls are made of, what a drag does, that drags never pile up."""
 
+import gc
 import threading
 
 import ipywidgets as widgets
@@ -255,3 +256,19 @@ def test_a_span_outside_the_history_is_moved_into_it(panel: Explorer) -> None:
     assert drawn["view"] == [(last - 100 * MINUTE) / 1e6, last / 1e6]
     assert Painter().draw(result, 0, Span(first, first + 1)).described["view"][1] == (first + 12 * MINUTE) / 1e6
     assert Painter().draw(result, 0, Span(0, 2**62)).described["view"] == [first / 1e6, last / 1e6]
+
+
+class Never(ps.Strategy):
+    """Raises at once."""
+
+    period: int = ps.param(14, 2, 60)
+
+    def generate_signal(self, ctx):
+        return ps.buy(weight=7.0)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_panel_whose_first_backtest_fails_leaves_nothing_behind(bars: pl.DataFrame) -> None:
+    with pytest.raises(ps.StrategyError, match=r"weight 7\.0"):
+        ps.explore(Never, bars)
+    gc.collect()

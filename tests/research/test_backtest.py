@@ -172,6 +172,8 @@ def test_a_broker_and_the_three_costs_together_are_an_error(one: pl.DataFrame) -
         ([], {}, r"backtest\(\[\], …\): give a strategy"),
         (Often(), {"cash": 0}, "cash=0 must be a number above 0"),
         (Often(), {"cash": float("nan")}, "cash=nan"),
+        (Often(), {"cash": 1e-9}, "cash=1e-09 is less than the smallest unit of money"),
+        (Often(), {"instruments": ["BTC/USDT"]}, "give a list of ps.Instrument"),
         (Often(), {"fee_bps": -1}, "fee_bps=-1 must be from 0"),
         (Often(), {"broker": "binance"}, "broker='binance': a backtest fills by ps.SimBroker"),
         (Often(), {"every": "90s"}, "must be a whole multiple"),
@@ -185,6 +187,25 @@ def test_a_broker_and_the_three_costs_together_are_an_error(one: pl.DataFrame) -
 def test_what_cannot_run_is_refused_with_the_next_step(what, more, message: str, one: pl.DataFrame) -> None:
     with pytest.raises(ps.InputError, match=message):
         ps.backtest(what, one, **more)
+
+
+def test_cash_may_be_any_real_number(one: pl.DataFrame) -> None:
+    cash = ps.backtest(Often(), one, cash=10_000).digest
+    assert ps.backtest(Often(), one, cash=np.int64(10_000)).digest == cash
+    assert ps.backtest(Often(), one, cash=np.float32(10_000)).digest == cash
+
+
+class Shorts(ps.Strategy):
+    def generate_signal(self, ctx):
+        return ps.sell(weight=0.5) if ctx.index % 50 == 0 else None
+
+
+def test_who_sees_no_trade_is_told_why_orders_were_denied(one: pl.DataFrame) -> None:
+    denied = ps.backtest(Shorts(), one)
+    told = f"{len(denied.orders):,} of {len(denied.orders):,} orders were denied, most of them: more than the position"
+    assert len(denied.orders) > 1 and len(denied.fills) == 0
+    assert told in repr(denied) and told in denied._repr_html_()
+    assert "denied" not in repr(ps.backtest(Shorts(), one, broker=ps.SimBroker(short=True)).notes)
 
 
 def test_bad_candles_are_refused(one: pl.DataFrame) -> None:

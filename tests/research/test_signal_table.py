@@ -101,3 +101,8 @@ def test_every_does_not_go_with_a_table(bars: pl.DataFrame) -> None:
 def test_a_function_that_raises_says_what(bars: pl.DataFrame) -> None:
     with pytest.raises(ps.InputError, match="the signal function raised KeyError: 'nope'"):
         ps.backtest(lambda frame: {}["nope"], bars)
+
+
+def test_a_table_of_another_library_is_named(bars: pl.DataFrame) -> None:
+    with pytest.raises(ps.InputError, match=r"a polars frame of timestamp, symbol, side, weight, got pandas\."):
+        ps.backtest(_crossings(bars).to_pandas(), bars)
