@@ -1,4 +1,5 @@
-"""The orders of a run as rows of a table, kept up to date from what is new in the journal; and its fills by market.
+"""The orders of a run as rows of a table, kept up to date from what is new in the journal; its fills by market, and
+what went wrong with its traders.
 
 Rule: bounded. Old orders that are final leave when there are too many; the journal keeps them all.
 """
@@ -6,6 +7,7 @@ Rule: bounded. Old orders that are final leave when there are too many; the jour
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from pairsim.orders.order import TERMINAL, OrderType, Status
@@ -76,33 +78,37 @@ class FillRow:
 
 @dataclass
 class OrderLog:
-    """Orders by id, oldest first, and the last fills of each market."""
+    """Orders by id, oldest first, the last fills of each market, and message and traceback of each failed trader."""
 
     plan: "Plan"
     orders: dict[int, OrderRow] = field(default_factory=dict)
     fills: dict[str, deque[FillRow]] = field(default_factory=dict)
+    failures: dict[int, tuple[str, str]] = field(default_factory=dict)
     changes: int = 0  # counts rows that were added or changed
-    _positions: dict[str, int] | None = None  # in the journal's tables
+    _seen: dict[str, int] | None = None  # of the journal's tables
     _changed_at: dict[int, int] = field(default_factory=dict)
 
-    def read(self, reader: "Reader") -> None:
-        """Take what is new: at first the last orders of the run with their stories, then row by row."""
-        if self._positions is None:
-            told, self._positions = reader.last_orders(MOST_ORDERS)
+    def read(self, reader: "Reader") -> bool:
+        """Take what is new: at first the last orders of the run with their stories, then row by row. Whether there was
+        anything.
+        """
+        if self._seen is None:
+            told, seen = reader.last_orders(MOST_ORDERS)
+            wrong, health = reader.news({"health": 0})
+            told, self._seen = told | wrong, seen | health
         else:
-            told = {}
-            for table in ("events", "fills", "orders"):  # what refers to an order before the orders themselves
-                told[table], self._positions[table] = reader.since(table, self._positions[table])
+            told, self._seen = reader.news(self._seen)
         self._take_orders(told["orders"])
         self._take_events(told["events"])
         self._take_fills(told["fills"])
+        self._take_failures(told["health"])
         self._forget()
+        return any(told.values())
 
     def changed_since(self, change: int) -> list[OrderRow]:
-        """Rows that were added or changed after the ``change``-th change, oldest first."""
-        if change <= 0:
-            return list(self.orders.values())
-        return [self.orders[key] for key in sorted(key for key, at in self._changed_at.items() if at > change)]
+        """Rows that were added or changed after the ``change``-th change, oldest order first."""
+        changed = takewhile(lambda key: self._changed_at[key] > change, reversed(self._changed_at))
+        return [self.orders[key] for key in sorted(changed)]
 
     def _take_orders(self, rows: Iterable[tuple[Any, ...]]) -> None:
         from pairsim.store.schema import TABLES
@@ -138,6 +144,11 @@ class OrderLog:
                 row.filled_units += quantity
                 row.paid += quantity * price
                 self._touch(order_id)
+
+    def _take_failures(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for _, _, _, _, trader, _, message, trace in rows:
+            if trader is not None:
+                self.failures[trader] = message, trace or ""
 
     def _touch(self, order_id: int) -> None:
         self.changes += 1

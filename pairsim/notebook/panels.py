@@ -265,7 +265,7 @@ class HealthPanel(ViewPanel):
         rows = []
         for t, health in enumerate(look.health):
             code = self.source.engine._codes[t]
-            message, trace = self.source.failures.get(t, ("", "")) if health.errors else ("", "")
+            message, trace = self.source.orders.failures.get(t, ("", "")) if health.errors else ("", "")
             rows.append((
                 self.source.engine._traders[t].name, health.state, self._text(t, code.strategy),
                 "machine code" if code.compiled else "plain Python", health.evaluations, health.decisions,

@@ -168,8 +168,10 @@ def _traders(source: Source, look: Look) -> str:
             (trader.name, repr(code.strategy), every, "machine code" if code.compiled else "plain Python",
              toned(health.state), health.evaluations, health.decisions, health.errors, money(float(look.pnl[t])))
         )  # fmt: skip
-        if health.errors and t in source.failures:
-            wrong.append(folded(f"{trader.name}: {source.failures[t][0]}", source.failures[t][1], tone="bad"))
+        if health.errors and t in source.orders.failures:
+            wrong.append(
+                folded(f"{trader.name}: {source.orders.failures[t][0]}", source.orders.failures[t][1], tone="bad")
+            )
     head = ("trader", "strategy", "every", "runs as", "state", "evaluations", "decisions", "errors", "PnL")
     return table(head, rows, most=200, of="traders") + "".join(wrong)
 

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pairsim.notebook")
 
-PERIOD: Final = 0.1  # seconds
+PERIOD_NS: Final = 100_000_000
 SHARE: Final = 33  # of this many nanoseconds one is used; what costs more is looked at less often
-LONGEST: Final = 2.0
+LONGEST_NS: Final = 2_000_000_000
+ANSWER: Final = 2.0  # seconds
 TURN: Final = 0.001  # seconds
-# The journal is read when counters have moved, at most and at least so often. Each read lets go of the GIL some twenty
-# times, and a cell that computes gives it back 5 ms later: read at each look, it would cost every second update.
+# The journal is read when counters have moved, at most and at least so often: it is a third of what looks cost, and of
+# the times that they let go of the GIL, which a cell that computes gives back when its turn is over.
 JOURNAL_LEAST_NS: Final = 250_000_000
 JOURNAL_NS: Final = 1_000_000_000
 TOLD_NS: Final = 2_000_000_000  # latencies are a question to the host
@@ -57,22 +58,37 @@ class Panel(Protocol):
         """Say what went wrong; empty: nothing any more."""
 
 
+class Pace:
+    """When to look next: on a beat, so that a look that had to wait for the GIL does not delay the ones after it.
+
+    What a look costs is its own processor time, on average: one that reads the journal takes thrice as much as others.
+    """
+
+    def __init__(self, now: int) -> None:
+        self._due, self._cost = now, 0.0
+
+    def rest(self, now: int, used: int) -> float:
+        """Seconds until the next look, 0 when it is late; ``used``: ns of processor time of this one."""
+        self._cost += (used - self._cost) / 8
+        period = min(max(PERIOD_NS, self._cost * SHARE), LONGEST_NS)
+        self._due = max(self._due + int(period), now)
+        return (self._due - now) / 1e9
+
+
 class Source:
     """The one of an engine, shared by all its dashboards and single panels; its thread lives while there are any.
 
     Attributes
     ----------
     history : equity, then PnL of each trader, over feed time, since the start of the run as far as it is known.
-    orders : the last orders and fills.
+    orders : the last orders and fills, and the last failure of each trader.
     told : what only the host knows, such as latencies; asked for while `listeners` is above 0.
-    failures : message and traceback of each trader's last failure.
     """
 
     def __init__(self, engine: "Engine") -> None:
         self.engine = engine
         self.orders = OrderLog(engine._plan)
         self.history = History(1 + len(engine._traders))
-        self.failures: dict[int, tuple[str, str]] = {}
         self.told = Metrics()
         self.listeners = 0
         self.passes = 0  # for tests and benchmarks
@@ -86,7 +102,6 @@ class Source:
         self.journal: Reader | None = None
         self._journal_at = 0
         self._counters: tuple[int, ...] = ()
-        self._health_at = 0
         self._past_known = False
 
     @property
@@ -129,6 +144,7 @@ class Source:
             self._follow()
 
     def _follow(self) -> None:
+        pace = Pace(clock.monotonic_ns())
         while True:
             began = clock.thread_ns()
             with self.lock:
@@ -141,8 +157,7 @@ class Source:
                 except Exception as error:  # the edge of the thread: said in every view, and tried again
                     for panel in self._panels:
                         self._say(panel, error)
-            used = (clock.thread_ns() - began) * SHARE / 1e9
-            self._wake.wait(min(max(PERIOD, used), LONGEST))
+            self._wake.wait(pace.rest(clock.monotonic_ns(), clock.thread_ns() - began))
             self._wake.clear()
 
     def _pass(self) -> bool:
@@ -169,7 +184,7 @@ class Source:
             log.debug("the journal could not be read to its end: %s", error)
         asking = threading.Thread(target=self._ask, daemon=True)
         asking.start()
-        asking.join(LONGEST)  # a host that hangs must not hold up whoever waits for this lock
+        asking.join(ANSWER)  # a host that hangs must not hold up whoever waits for this lock
         self.observe(everything=True)
         for panel in self._panels:
             self.show(panel, self.look)
@@ -239,13 +254,7 @@ class Source:
         if not self._past_known:
             self._past_known = True
             self._recall(self.journal)
-        before = self.orders.changes
-        self.orders.read(self.journal)
-        rows, self._health_at = self.journal.since("health", self._health_at)
-        for _, _, _, _, trader, _, message, trace in rows:
-            if trader is not None:
-                self.failures[int(str(trader))] = str(message), str(trace or "")
-        return self.orders.changes != before or bool(rows)
+        return self.orders.read(self.journal)
 
     def _recall(self, journal: "Reader") -> None:
         """What has been before the first view: equity as it was marked, PnL by trader as it stood at fills."""
@@ -272,7 +281,7 @@ class Source:
 @contextlib.contextmanager
 def _quick_turns() -> Iterator[None]:
     """Threads of this kernel take turns every millisecond instead of every five: a cell that computes in plain Python
-    keeps the GIL that long each time a look lets go of it, and a look does so some twenty times.
+    keeps the GIL that long each time a look has let go of it, about five times a look.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, TURN))

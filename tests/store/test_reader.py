@@ -277,6 +277,20 @@ def test_only_new_rows_are_fetched(journal, reader):
         reader.since("fill", 0)
 
 
+def test_news_of_several_tables_come_together(journal, reader):
+    journal.append("orders", [make.order(1), make.order(2)])
+    journal.append("fills", [make.fill("t1", 1)])
+    journal.flush()
+    rows, seen = reader.news({"fills": 0, "orders": 1, "health": 0})
+    assert {table: [row[0] for row in found] for table, found in rows.items()} == {
+        "fills": [1],
+        "orders": [2],
+        "health": [],
+    }
+    assert seen == {"fills": 1, "orders": 2, "health": 0}
+    assert not any(reader.news(seen)[0].values())
+
+
 def test_more_rows_than_one_batch_are_all_read(monkeypatch, journal, reader):
     monkeypatch.setattr("pairsim.store.reader.BATCH_ROWS", 7)
     for count in (7, 14, 20):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 _SECOND: Final = 1_000_000_000
-# Ten a second. Less than a tenth, or the jitter of a 100 ms timer would skip every second beat.
+# Ten a second. Less than a tenth, or the jitter of a 100 ms timer would skip every second beat. It is the gap between
+# the moments messages are due: one that left late, as they do while a cell computes, takes nothing from the next.
 _LEAST_GAP: Final = 80 * _SECOND // 1000
 _HEARTBEAT: Final = _SECOND
 _DEAF: Final = 5 * _SECOND
@@ -29,13 +30,14 @@ class Delivery:
     sequence: int = 0  # of the last message that carried data
     acknowledged: int = 0
     _sent_at: int = -_RAREST
+    _due_at: int = -_RAREST  # of the next message
     _silent_since: int | None = None  # the first message that nobody has answered
 
     def verdict(self, now: int, *, busy: bool, changed: bool) -> Verdict:
         """What may be sent now. ``busy``: a cell runs, so that nothing a page says is heard."""
         since = now - self._sent_at
         silence = 0 if self._silent_since is None else now - self._silent_since
-        if since < _LEAST_GAP:
+        if now < self._due_at:
             return "wait"
         if silence > (_BUSY_DEAF if busy else _DEAF):
             if busy:
@@ -49,6 +51,7 @@ class Delivery:
         """Count a message; returns its sequence number."""
         self.sequence += data
         self._sent_at = now
+        self._due_at = max(self._due_at, now - _LEAST_GAP) + _LEAST_GAP
         if self._silent_since is None:
             self._silent_since = now
         return self.sequence

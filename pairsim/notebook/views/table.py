@@ -125,7 +125,7 @@ class TableView(View):
             row = [row.get(name) for name in self._names]
         if len(row) != len(self._columns):
             raise InputError(f"{self.title}: a row has {len(row)} values for the columns {self._names}")
-        return tuple(_plain(x) for x in row)
+        return tuple(map(_plain, row))
 
     def _put(self, rows: list[tuple[Any, ...]]) -> None:
         for row in rows:
