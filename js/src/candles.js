@@ -236,7 +236,9 @@ class Painter {
     const part = (name, text, color) => h("span", "ps-part", {}, h("i", "", { textContent: name, style: color ? `color:${color}` : "" }), text);
     const parts = NAMES.map((name, k) => part(name, number(rows[k][i], k < 4 ? this.digits : undefined)));
     parts.forEach((el, k) => k < 4 && el.classList.add(up ? "ps-up" : "ps-down"));
-    parts.push(...panes.map(([name], k) => part(name, number(lines[k][i], this.digits), lineColor(this.shell.colors, k))));
+    // The candle that forms has no indicators yet: what the last closed one has is what the strategy saw.
+    const known = (column) => column[pointed == null && Number.isNaN(column[i]) ? i - 1 : i];
+    parts.push(...panes.map(([name], k) => part(name, number(known(lines[k]), this.digits), lineColor(this.shell.colors, k))));
     const near = pointed == null ? [] : this.store.marks.filter((m) => Math.abs(m.time - times[i]) <= this.step / 2).slice(-3);
     parts.push(...near.map((m) => part(m.side > 0 ? "▲" : "▼", m.label, m.side > 0 ? "var(--ps-up)" : "var(--ps-down)")));
     this.readoutEl.replaceChildren(h("span", "ps-part ps-time", { textContent: `${time(times[i], { date: pointed != null })}` }), ...parts);

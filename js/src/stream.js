@@ -111,9 +111,8 @@ export class Stream {
   }
 
   async sendPicture() {
-    const shell = [...this.shells][0];
-    if (!shell) return;
-    const blob = await shell.picture();
-    this.tell({ picture: true }, [await blob.arrayBuffer()]);
+    const shell = [...this.shells].find(({ root }) => root.clientWidth > 0); // nobody sees those in a closed tab
+    const blob = await shell?.picture();
+    if (blob) this.tell({ picture: true }, [await blob.arrayBuffer()]);
   }
 }

@@ -33,6 +33,11 @@ def intervals_of(arena: Arena, market: int) -> tuple[int, ...]:
     return tuple(interval for m, interval in arena.series_keys if m == market)
 
 
+def closed_candles(mem: np.ndarray, arena: Arena, market: int, interval: int) -> int:
+    """How many candles of a market have closed at one interval, whether they are still kept or not."""
+    return int(mem[arena.series_heads + arena.series_keys.index((market, interval)) * SERIES_WORDS + SR_CLOSED])
+
+
 def read_candles(mem: np.ndarray, arena: Arena, market: int, interval: int) -> tuple[np.ndarray, np.ndarray]:
     """The last closed candles of a market at one interval, fewer than `Sizes.history`, oldest first.
 

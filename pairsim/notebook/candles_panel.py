@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pairsim import clock
-from pairsim.engine.candles import forming_candle, intervals_of, read_candles
+from pairsim.engine.candles import closed_candles, forming_candle, intervals_of, read_candles
 from pairsim.errors import InputError
 from pairsim.indicators import Indicator
 from pairsim.market.interval import Interval, format_interval, parse_interval
-from pairsim.notebook.choosing import chooser
+from pairsim.notebook.choosing import Chosen, chooser
 from pairsim.notebook.look import Look
 from pairsim.notebook.order_log import FillRow
 from pairsim.notebook.panels import ViewPanel, run_note
@@ -35,8 +35,6 @@ class CandlesPanel(ViewPanel):
     """Candles of a market that can be chosen."""
 
     def __init__(self, source: "Source", market: str | None = None, every: Interval | None = None) -> None:
-        import ipywidgets
-
         self.candles = CandleView(title="Candles")
         super().__init__(source, self.candles)
         self._choices = {f"{market}  {format_interval(every)}": (market, every) for market, every in choices_of(source)}
@@ -45,7 +43,7 @@ class CandlesPanel(ViewPanel):
         names = list(self._choices)
         chosen = names[list(self._choices.values()).index(self._choice)]
         self._chooser = chooser("Market", names, chosen, lambda name: self._choose(self._choices[name]))
-        self.widget = ipywidgets.VBox([self._chooser, self.candles])
+        self.widget = Chosen(self._chooser, self.candles)
 
     def choose(self, market: str, every: Interval | None = None) -> None:
         """Show another market, at the candles of its quickest trader unless told which."""
@@ -69,7 +67,7 @@ class CandlesPanel(ViewPanel):
 
     def _forget(self) -> None:
         self._codes: tuple[Any, ...] = ()
-        self._last = self._marked = self._reset_at = 0
+        self._last = self._marked = self._reset_at = self._closed = 0
         self._panes: dict[str, str] = {}
         self._forming: tuple[float, ...] = ()
 
@@ -98,21 +96,31 @@ class CandlesPanel(ViewPanel):
         market = engine._plan.symbols.index(symbol)
         if every not in intervals_of(arena, market):
             return
-        forming = forming_candle(mem, arena, market, every)  # first: what closes after it was read is among the closed
-        time, rows = read_candles(mem, arena, market, every)
         codes = tuple(engine._codes[t] for t in traders_of(self.source, self._choice))
-        if len(time):
-            anew = codes != self._codes or time[0] > self._last
-            if anew and clock.monotonic_ns() - self._reset_at > RESET_NS:
-                self._reset(codes, time, rows)
-            elif not anew and time[-1] > self._last:
-                self._append(time, rows)
+        forming = forming_candle(mem, arena, market, every)  # first: what closes after it was read is among the closed
+        closed = closed_candles(mem, arena, market, every)
+        if closed > self._closed or codes != self._codes:
+            if self._show(codes, *read_candles(mem, arena, market, every), at_once=look.ended):
+                self._closed = closed
         if forming is not None and self._last and forming[0] > self._last:
             shown = forming[0], *forming[1].tolist()
             if shown != self._forming:
                 self._forming = shown
                 self.candles.append([forming[0]], [forming[1]])
         self._mark()
+
+    def _show(self, codes: tuple[Any, ...], time: np.ndarray, rows: np.ndarray, *, at_once: bool) -> bool:
+        """What has closed: after the candles that are there, or all of it anew unless that has just been done; whether
+        it is shown now.
+        """
+        if codes == self._codes and len(time) and time[0] <= self._last:
+            if time[-1] > self._last:
+                self._append(time, rows)
+        elif len(time) and (at_once or clock.monotonic_ns() - self._reset_at > RESET_NS):
+            self._reset(codes, time, rows)
+        else:
+            return False
+        return True
 
     def _reset(self, codes: tuple[Any, ...], time: np.ndarray, rows: np.ndarray) -> None:
         lines = indicators_of(self.source, self._choice, rows)

@@ -1,18 +1,54 @@
 """Choosing one of many by name: a drop-down, or, where there are too many to look through, a field that searches."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import ipywidgets
+
 if TYPE_CHECKING:
-    import ipywidgets
+    import polars as pl
+
+    from pairsim.notebook.views import View
 
 MOST_LISTED: Final = 20
 
 
-def chooser(label: str, names: Sequence[str], chosen: str, on_choice: Callable[[str], None]) -> "ipywidgets.Widget":
-    """A widget that calls ``on_choice`` with another one of ``names``."""
-    import ipywidgets
+class Chosen(ipywidgets.VBox):
+    """A view under the field that chooses what it shows; it saves what the view does.
 
+    Attributes
+    ----------
+    view : the view alone.
+    """
+
+    def __init__(self, field: ipywidgets.Widget, view: "View") -> None:
+        self.view = view
+        super().__init__([field, view])
+
+    def frame(self) -> "pl.DataFrame":
+        """The data on view, see the view's own ``frame``."""
+        return self.view.frame()
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the data on view to a CSV file."""
+        self.view.to_csv(path)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write the data on view to a Parquet file."""
+        self.view.to_parquet(path)
+
+    def to_png(self, path: str | Path) -> None:
+        """Ask the page for a picture of the view; see ``View.to_png`` for when the file is written."""
+        self.view.to_png(path)
+
+    def to_svg(self) -> str:
+        """A picture of the data on view, made without a page."""
+        return self.view.to_svg()
+
+
+def chooser(label: str, names: Sequence[str], chosen: str, on_choice: Callable[[str], None]) -> ipywidgets.Widget:
+    """A widget that calls ``on_choice`` with another one of ``names``."""
     layout = ipywidgets.Layout(width="280px")
     style = {"description_width": "60px"}
     widget: Any

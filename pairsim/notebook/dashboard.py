@@ -3,6 +3,8 @@
 Rule: any number of them may look at one engine, opened and closed at any time, without it noticing.
 """
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -13,7 +15,9 @@ from pairsim.notebook import panels
 from pairsim.notebook.candles_panel import CandlesPanel
 from pairsim.notebook.controls import ControlsPanel
 from pairsim.notebook.orders_panel import OrdersPanel
+from pairsim.notebook.panels import ViewPanel
 from pairsim.notebook.source import Panel, Source
+from pairsim.notebook.views import View
 
 if TYPE_CHECKING:
     from pairsim.engine.engine import Engine
@@ -21,7 +25,11 @@ if TYPE_CHECKING:
 
 
 class Views:
-    """Panels of an engine one by one, ``engine.view``: each streams by itself; ``close()`` ends it."""
+    """Panels of an engine one by one, ``engine.view``: each streams by itself; ``close()`` ends it.
+
+    All but the controls save what they show: ``to_csv(path)`` and ``to_parquet(path)`` its data, ``to_png(path)`` its
+    picture as the page has it, ``to_svg()`` one that needs no page; ``frame()`` is the data as polars has it.
+    """
 
     def __init__(self, engine: "Engine") -> None:
         self.source = Source(engine)
@@ -83,6 +91,11 @@ class Dashboard(ipywidgets.VBox):
     """Everything of one engine in a cell, live. Made by ``engine.dashboard()``.
 
     Closing it, or the page, never touches trading; asking for it again shows it whole.
+
+    Attributes
+    ----------
+    views : its views by name: summary, equity, pnl, candles, orders, positions, health, channels, latency. Each saves
+        what it shows, as those of ``engine.view`` do.
     """
 
     def __init__(self, source: Source, market: str | None = None) -> None:
@@ -114,6 +127,31 @@ class Dashboard(ipywidgets.VBox):
         self.add_class("pairsim-dashboard")
         for panel in self.panels.values():
             source.add(panel)
+
+    @property
+    def views(self) -> dict[str, View]:
+        return {name: panel.view for name, panel in self.panels.items() if isinstance(panel, ViewPanel)}
+
+    def to_csv(self, folder: str | Path) -> None:
+        """Write the data of each view to a CSV file of its name in a folder, which is made if need be."""
+        self._save(folder, "csv", View.to_csv)
+
+    def to_parquet(self, folder: str | Path) -> None:
+        """Write the data of each view to a Parquet file of its name in a folder, which is made if need be."""
+        self._save(folder, "parquet", View.to_parquet)
+
+    def to_png(self, folder: str | Path) -> None:
+        """Ask the page for a picture of each view, into a folder that is made if need be; see ``View.to_png``.
+
+        Views in tabs that are not open have no picture.
+        """
+        self._save(folder, "png", View.to_png)
+
+    def _save(self, folder: str | Path, suffix: str, save: Callable[[View, Path], None]) -> None:
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        for name, view in self.views.items():
+            save(view, target / f"{name}.{suffix}")
 
     def close(self) -> None:
         """Take it away; the run goes on."""

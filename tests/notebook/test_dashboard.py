@@ -159,6 +159,38 @@ def test_a_swap_changes_the_indicators_on_view(engine) -> None:
     view.close()
 
 
+def test_every_panel_saves_its_data_and_asks_for_its_picture(engine, tmp_path, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(View, "send", lambda view, content, buffers=None: asked.extend(map(bytes, buffers or [])))
+    for name in ("summary", "equity", "pnl", "candles", "orders", "positions", "health", "channels", "latency"):
+        panel = getattr(engine.view, name)()
+        until(lambda panel=panel: len(panel.frame()) > 0, f"something to see of {name}")
+        panel.to_csv(tmp_path / "data.csv")
+        panel.to_parquet(tmp_path / "data.parquet")
+        kept = pl.read_parquet(tmp_path / "data.parquet")
+        assert kept.columns == pl.read_csv(tmp_path / "data.csv").columns == panel.frame().columns
+        assert 0 < len(kept) <= len(panel.frame())
+        assert panel.to_svg().startswith("<svg")
+        panel.to_png(tmp_path / "picture.png")
+        assert any(b'"what":"picture"' in message for message in asked)
+        asked.clear()
+        panel.close()
+
+
+def test_a_dashboard_saves_all_its_views_into_a_folder(engine, tmp_path) -> None:
+    shown = engine.dashboard()
+    shown.to_csv(tmp_path / "made" / "csv")
+    shown.to_parquet(tmp_path / "parquet")
+    expected = {"summary", "equity", "pnl", "candles", "orders", "positions", "health", "channels", "latency"}
+    assert set(shown.views) == expected
+    assert {path.stem for path in (tmp_path / "made" / "csv").glob("*.csv")} == expected
+    assert {path.stem for path in (tmp_path / "parquet").glob("*.parquet")} == expected
+    assert pl.read_parquet(tmp_path / "parquet" / "orders.parquet")["order"][0] == engine.orders["client_order_id"][0]
+    shown.to_png(tmp_path / "pictures")  # written when a page answers, and here is none
+    assert list((tmp_path / "pictures").iterdir()) == []
+    shown.close()
+
+
 # --- faults --------------------------------------------------------------------------------------------------------
 
 

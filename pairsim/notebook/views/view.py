@@ -173,14 +173,18 @@ class View(anywidget.AnyWidget):
     # --- taking it away --------------------------------------------------------------------------------------------
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the data on view to a file."""
+        """Write `frame`, the data on view, to a CSV file."""
         self.frame().write_csv(Path(path))
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write `frame`, the data on view, to a Parquet file."""
+        self.frame().write_parquet(Path(path))
 
     def to_png(self, path: str | Path) -> None:
         """Ask the page for a picture as it looks there; the file is written when the page has answered.
 
-        That is not before the running cell has ended. Nothing is written while no page shows the view; ``to_svg`` needs
-        no page.
+        That is not before the running cell has ended. Nothing is written while no page shows the view, as in a tab that
+        is not open; `to_svg` needs no page.
         """
         target = Path(path)
         with self._lock:

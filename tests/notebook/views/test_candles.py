@@ -42,6 +42,18 @@ def test_the_page_replaces_the_forming_candle_too(blank: BlankPage) -> None:
     assert not blank.errors
 
 
+def test_the_readout_of_a_forming_candle_has_the_indicators_of_the_last_closed_one(blank: BlankPage) -> None:
+    view = _view()
+    shown = blank.show(view)
+    view.append([START + 3 * SECOND], [[1.0, 9.0, 0.5, 4.75, 11.0]])
+    shown.send()
+    shown.settle()
+    readout = shown.root().locator(".ps-readout").inner_text()
+    assert "4.75" in readout
+    assert "1.2" in readout
+    assert not blank.errors
+
+
 def test_what_does_not_fit_is_told() -> None:
     view = _view()
     with pytest.raises(InputError, match="use reset"):
