@@ -1,10 +1,11 @@
 """What a dashboard costs, kernel and engine: a real engine in a real JupyterLab with Debian's Chromium.
 
-    python benchmarks/dashboard.py [--seconds 20] [--soak 10]
+    python benchmarks/dashboard.py [--seconds 20] [--markets 3 100] [--soak 10]
 
 Kernel and browser are measured from outside by their processor time. "First" counts from run-all of a notebook whose
 engine runs already to the first picture. Fills are timed by the engine itself, from an order's publication to its
-booked fill, in the same run without a dashboard and with one. ``--soak`` watches kernel and page for so many minutes.
+booked fill, in the same run without a dashboard and with one. ``--soak`` does nothing but watch for so many minutes, as
+somebody would who looks on: memory of the page, of the kernel and of the run's processes, and the updates that came.
 """
 
 import argparse
@@ -33,6 +34,7 @@ engine = ps.Engine(traders, feed, ps.SimBroker(latency="20ms"), workers=1)
 engine.start()
 engine.wait(2)
 open("kernel.pid", "w").write(str(os.getpid()))
+open("host.pid", "w").write(str(engine._process.pid))
 
 def fills(seconds):
     # Milliseconds from the intent to the fill, of the orders of the next seconds.
@@ -85,6 +87,13 @@ def _measure(opened: Any, lab: Lab, markets: int, speed: float, given: argparse.
     tab = Tab(page, lab, lab.put(f"dashboard-{markets}.ipynb", ["dashboard = engine.dashboard()\ndashboard"])).open()
     tab.run(_ENGINE.format(markets=markets, speed=speed))
     kernel = psutil.Process(int((lab.notebooks / "kernel.pid").read_text()))
+    if given.soak:
+        tab.run_all()
+        _until_drawn(page)
+        row = _soak(tab, kernel, psutil.Process(int((lab.notebooks / "host.pid").read_text())), given.soak)
+        tab.run("engine.stop()")
+        context.close()
+        return {"traders": str(markets), **row}
     browsers = [p for p in psutil.Process().children(recursive=True) if "chrom" in p.name()]
     row = {"traders": str(markets)}
     idle = _share(page, 3, [kernel])
@@ -104,8 +113,6 @@ def _measure(opened: Any, lab: Lab, markets: int, speed: float, given: argparse.
     page.wait_for_function("window.jupyterapp !== undefined", timeout=60_000)
     page.evaluate(READY, tab.path)
     row["reload"] = f"{_until_drawn(page):.1f} s"
-    if given.soak:
-        row["soak"] = _soak(page, kernel, given.soak)
     tab.run("engine.stop()")
     context.close()
     return row
@@ -122,12 +129,24 @@ def _in_a_cell(tab: Tab) -> int:
     return seen
 
 
-def _soak(page: Any, kernel: psutil.Process, minutes: float) -> str:
-    page.wait_for_timeout(60_000)  # histories fill first
-    memory, heap = kernel.memory_info().rss / 1e6, _heap(page)
-    page.wait_for_timeout(minutes * 60_000)
-    grown = kernel.memory_info().rss / 1e6 - memory
-    return f"{minutes:g} min: kernel {memory:.0f} MB ({grown:+.1f}), heap {heap:.0f} MB ({_heap(page) - heap:+.1f})"
+def _soak(tab: Tab, kernel: psutil.Process, host: psutil.Process, minutes: float) -> dict[str, str]:
+    tab.page.wait_for_timeout(60_000)  # histories fill first
+    run = [host, *host.children(recursive=True)]
+    load, drawn, begun = os.getloadavg()[0], tab.shown("lines"), time.perf_counter()
+    seen = [_memory(tab.page, kernel, run)]
+    for _ in range(max(1, round(minutes))):
+        tab.page.wait_for_timeout(60_000 * minutes / max(1, round(minutes)))
+        seen.append(_memory(tab.page, kernel, run))
+    took = time.perf_counter() - begun
+    row = {"soak": f"{took / 60:.1f} min, load {load:.0f} to {os.getloadavg()[0]:.0f}"}
+    for name, values in zip(("page's heap", "kernel", "run's processes"), zip(*seen)):
+        row[name] = f"{values[0]:.1f} MB ({values[-1] - values[0]:+.1f}, most {max(values) - values[0]:+.1f})"
+    return row | {"updates a second": f"{(tab.shown('lines') - drawn) / took:.1f}"}
+
+
+def _memory(page: Any, kernel: psutil.Process, run: list[psutil.Process]) -> tuple[float, float, float]:
+    """MB of the page's heap, of the kernel, and of the processes of the run that no other process shares."""
+    return _heap(page), kernel.memory_info().rss / 1e6, sum(p.memory_full_info().uss for p in run) / 1e6
 
 
 def main() -> None:
