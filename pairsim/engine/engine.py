@@ -76,7 +76,7 @@ class Engine:
     store : file of the journal (SQLite); None keeps it in a temporary folder for the life of this object.
 
     pin : bind the host to the first core and the workers to the others, where there is more than one: shorter tails
-        of latency.
+        of latency. A paced feed stands beside the first worker, whose wake-up then needs no other core.
     sizes : capacities of the channels, for tests.
 
     Raises

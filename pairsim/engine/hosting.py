@@ -165,8 +165,9 @@ class Host:
         self.orders.on_error = lambda message: self._note("orders", message)
         self.orders.on_failure = lambda message: self._note("order engine", message)
         self.feed = FeedThread(
-            mem, arena, plan, spec.feed, self.worker_of, self.bell, lambda reason: self._note("feed", reason)
-        )
+            mem, arena, plan, spec.feed, self.worker_of, self.bell, lambda reason: self._note("feed", reason),
+            self.pinned,
+        )  # fmt: skip
         self.commands = Commands(self)
         self.wire.send(
             ("started", arena, plan.rows, plan.pairs, plan.instruments, str(self.journal.path), self.journal.run),

@@ -3,6 +3,7 @@ signal and a descriptor of the process; elsewhere (and with ``PAIRSIM_PORTABLE=1
 """
 
 import ctypes
+import functools
 import os
 import select
 import signal
@@ -61,10 +62,17 @@ def parent_alive(parent: int) -> bool:
 
 
 def pin_to(place: int) -> bool:
-    """Bind this thread, and what it starts, to the core at ``place`` of those it may use: 0 the host, then the
+    """Bind this thread, and what it starts, to the core at ``place`` of those the process may use: 0 the host, then the
     workers in turn.
     """
-    if not hasattr(os, "sched_getaffinity") or len(cores := sorted(os.sched_getaffinity(0))) < 2:
+    cores = _usable_cores()
+    if len(cores) < 2:
         return False
     os.sched_setaffinity(0, {cores[0] if place == 0 else cores[1 + (place - 1) % (len(cores) - 1)]})
     return True
+
+
+@functools.cache
+def _usable_cores() -> list[int]:
+    """As they were before anything was bound: a thread inherits the binding of the one that started it."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
