@@ -14,7 +14,7 @@ A broker of one's own in ten lines::
             self.reports.canceled(order)
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 
@@ -52,7 +52,6 @@ class Order:
     emit_ns: int = 0
     replaces: bool = False  # first of a decision: the pair's working entries go before it
     manual: bool = False  # by the user's hand, not a strategy's: it passes a halt
-    trades: set[str] = field(default_factory=set)  # ids of its fills: one that is told again is known
 
 
 class Reports(Protocol):
@@ -74,7 +73,8 @@ class Reports(Protocol):
     ) -> None:
         """A fill: quantity in the base asset, fee in the quote currency, ``timestamp`` in feed time (ns).
 
-        ``trade_id`` is the venue's, unique in the store; a fill told again with it counts once.
+        Numbers may be floats, Decimals or a venue's text. ``trade_id`` is the venue's, unique in the store; a fill told
+        again with it counts once, one of another order with it is refused (BrokerError).
         """
 
     def rejected(self, order: Order, reason: str) -> None:
@@ -93,7 +93,8 @@ class Broker(Protocol):
 
     ``submit`` returns once the venue has taken the order; what becomes of it is told to the `Reports` given to
     ``connect``. An exception from ``submit`` leaves the order UNKNOWN: it may live at the venue, and is never sent
-    again. Optional: ``fee_bps``, ``slippage_bps``, ``short`` (what sizes and checks assume), ``close()``.
+    again; its trader waits until the broker reports what became of it. Optional: ``fee_bps``, ``slippage_bps``,
+    ``short`` (what sizes and checks assume), ``close()``.
     """
 
     async def connect(self, reports: Reports) -> None:

@@ -3,7 +3,9 @@
 A report that cannot be true is refused or said aloud, never booked in silence.
 """
 
-from collections.abc import Callable
+import operator
+import threading
+from collections.abc import Callable, Iterable
 from math import isfinite
 
 import numpy as np
@@ -26,15 +28,20 @@ class BrokerReports:
     """The `Reports` that a broker is given; ``tell`` takes what it said and cannot have meant."""
 
     def __init__(
-        self, mem: np.ndarray, arena: Arena, plan: Plan, journal: Journal, live: LiveOrders, tell: Callable[[str], None]
-    ) -> None:
+        self, mem: np.ndarray, arena: Arena, plan: Plan, journal: Journal, live: LiveOrders,
+        tell: Callable[[str], None], trades: Iterable[str],
+    ) -> None:  # fmt: skip
         self.mem, self.memf, self.arena, self.plan, self.journal = mem, mem.view(np.float64), arena, plan, journal
         self.live, self.books, self.tell = live, live.books, tell
-        self.trades = 0
+        self.thread = 0  # of the event loop; set when it runs
+        self._trades = 0
+        self._told = dict.fromkeys(trades, "")  # order of each trade known; earlier runs of the store: ""
 
     def accepted(self, order: Order) -> None:
         """See `Reports`."""
-        self._advance(order, Status.ACCEPTED)
+        self._check_thread()
+        if may_follow(Status(order.status), Status.ACCEPTED):
+            self.event(order, Status.ACCEPTED, "")
 
     def filled(
         self, order: Order, quantity: float, price: float, *, fee: float = 0.0, maker: bool = False,
@@ -42,53 +49,45 @@ class BrokerReports:
         timestamp: int | None = None,
     ) -> None:  # fmt: skip
         """See `Reports`."""
-        cell = self.arena.portfolio + ACCOUNT_WORDS + order.market * MARKET_WORDS
+        self._check_thread()
+        fault = f"a fill of {quantity!r} at {price!r}, fee {fee!r}, for {order.client_order_id} cannot be booked"
+        try:
+            quantity, price, fee = float(quantity), float(price), float(fee)  # a Decimal, or a venue's text
+            time = int(self.mem[H_FEED_TIME]) if timestamp is None else operator.index(timestamp)
+        except (TypeError, ValueError) as error:
+            raise BrokerError(f"{fault}: {error}; timestamp is feed time in whole ns, or None for now") from None
         if not (isfinite(quantity) and isfinite(price) and isfinite(fee) and quantity > 0 and price > 0):
+            raise BrokerError(f"{fault}: quantity and price must be finite numbers above 0, the fee finite")
+        self._trades += 1
+        name = f"{self.journal.run}-{self._trades}" if trade_id is None else str(trade_id)
+        if (known := self._told.get(name)) is not None:
+            if known == order.client_order_id:
+                return
             raise BrokerError(
-                f"a fill of {quantity!r} at {price!r}, fee {fee!r}, for {order.client_order_id} cannot be booked: "
-                "quantity and price must be finite numbers above 0, the fee finite"
+                f"{fault}: trade id {name!r} was told before, for {known or 'an order of an earlier run'}; ids are "
+                "unique in the store, so put the venue's symbol or the client_order_id before one that is not"
             )
-        if trade_id in order.trades:
-            return
+        cell = self.arena.portfolio + ACCOUNT_WORDS + order.market * MARKET_WORDS
         units = round(quantity * float(self.memf[cell + M_BASE_SCALE]))
-        notional = int(notional_of(float(price), units, float(self.memf[cell + M_TO_QUOTE])))
+        notional = int(notional_of(price, units, float(self.memf[cell + M_TO_QUOTE])))
         if units <= 0 or notional < 0:
-            raise BrokerError(
-                f"a fill of {quantity!r} at {price!r} for {order.client_order_id} cannot be booked: "
-                "it is less than a unit of the market, or more than can be counted"
-            )
+            raise BrokerError(f"{fault}: it is less than a unit of the market, or more than can be counted")
+        self._told[name] = order.client_order_id
         left = order.units - order.filled_units
         if units > left:
             self.tell(f"broker filled {units} units of {order.client_order_id}, {left} were left; booked as it says")
         scale = 10 ** self.plan.instruments[order.market].quote_scale
         order.filled_units += units
         final = order.filled_units >= order.units
-        time, wall = int(self.mem[H_FEED_TIME]) if timestamp is None else timestamp, clock.wall_ns()
-        self.trades += 1
-        name = trade_id if trade_id is not None else f"{self.journal.run}-{self.trades}"
-        order.trades.add(name)
         trader, liquidity = self.plan.pairs[order.pair][0], Liquidity.MAKER if maker else Liquidity.TAKER
         fee_units = -int(-fee * scale // 1)
         self.journal.append(
             "fills",
             [
-                (
-                    name,
-                    order.order_id,
-                    time,
-                    wall,
-                    trader,
-                    order.market,
-                    order.sign,
-                    units,
-                    float(price),
-                    notional,
-                    fee_units,
-                    int(liquidity),
-                    0,
-                )
+                (name, order.order_id, time, clock.wall_ns(), trader, order.market, order.sign, units, price, notional,
+                 fee_units, int(liquidity), 0)
             ],
-        )
+        )  # fmt: skip
         self.books.fill(order, order.pair, order.sign, units, notional, fee_units)
         order.status = Status.FILLED if final else Status.PARTIALLY_FILLED
         if final:
@@ -107,30 +106,26 @@ class BrokerReports:
         """See `Reports`."""
         self.event(order, Status.EXPIRED, reason)
 
-    def _advance(self, order: Order, status: Status) -> bool:
-        if not may_follow(Status(order.status), status):
-            return False
-        order.status = status
-        return True
-
-    def event(self, order: Order, status: Status, reason: str) -> None:
+    def event(self, order: Order, status: Status, reason: object) -> None:
         """Write a change of status down, if it may follow the present one."""
-        if not self._advance(order, status):
+        self._check_thread()
+        if not may_follow(Status(order.status), status):
             self.tell(
                 f"broker reported {status.name} for {order.client_order_id}, which is "
                 f"{Status(order.status).name}; ignored"
             )
             return
-        row = (
-            order.order_id,
-            int(self.mem[H_FEED_TIME]),
-            clock.wall_ns(),
-            int(status),
-            reason,
-            order.filled_units,
-            None,
-        )
+        order.status = status
+        why = str(reason) or None  # brokers hand exceptions on
+        row = (order.order_id, int(self.mem[H_FEED_TIME]), clock.wall_ns(), int(status), why, order.filled_units, None)
         self.journal.append("events", [row])
         if status not in _LEFT:
             self.live.leave(order)
         self.books.soon()
+
+    def _check_thread(self) -> None:
+        if threading.get_ident() != self.thread:
+            raise BrokerError(
+                "a report came from another thread than the event loop's; call it by "
+                "loop.call_soon_threadsafe(reports.filled, ...), loop = asyncio.get_running_loop() in connect()"
+            )

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,13 +38,22 @@ from pairsim.engine.door import (
 from pairsim.engine.doors import behind
 from pairsim.engine.handle import TraderHandle
 from pairsim.engine.hosting_spec import Spec
-from pairsim.engine.launching import check_store, error_of, launch, release, run_folder, unsendable, usable_cores
+from pairsim.engine.launching import (
+    check_store,
+    error_of,
+    launch,
+    packed_strategies,
+    release,
+    run_folder,
+    unsendable,
+    usable_cores,
+)
 from pairsim.engine.metrics import Metrics, measure
 from pairsim.engine.plan import make_plan
 from pairsim.engine.snapshot import Portfolio, read_portfolio
 from pairsim.engine.status import STATES, TRADINGS, RunState, Status, Trading
 from pairsim.engine.trader import Trader
-from pairsim.engine.wire import Wire, packed
+from pairsim.engine.wire import Wire
 from pairsim.errors import EngineDied, EngineError, InputError
 from pairsim.feeds.feed import Feed, check_markets, interval_of, speed_of
 from pairsim.market.instrument import Instrument
@@ -159,7 +169,7 @@ class Engine:
         folder = run_folder()
         self._path = (self._store or folder / "journal.db").absolute()
         try:
-            spec = packed(self._spec())
+            spec = packed_strategies(self._spec(), self._codes)
         except Exception as error:  # whatever a user's object raises when it is pickled
             shutil.rmtree(folder, ignore_errors=True)
             raise InputError(unsendable(self._traders, self._feed, self._broker, error)) from error
@@ -215,6 +225,13 @@ class Engine:
             self._wire.close()
         if failure is not None:
             raise failure
+        if flatten and (held := int((self.portfolio.positions["quantity"] != 0).sum())):
+            warnings.warn(
+                f"{held} position(s) are still open: no further candle came to fill the orders that close them; see "
+                "engine.portfolio.positions",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return self
 
     def _abandon(self) -> None:
@@ -432,7 +449,9 @@ class Engine:
             self._number += 1
             number = self._number
             try:
-                self._wire.send((number, name, arguments))
+                # The arguments are unpacked by who answers: what cannot be unpacked there is an answer too.
+                codes = [a for a in arguments if isinstance(a, StrategyCode)]
+                self._wire.send((number, name, packed_strategies(arguments, codes)))
             except OSError:
                 raise EngineDied(self._death()) from None
         with self._news:

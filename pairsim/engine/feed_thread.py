@@ -7,8 +7,10 @@ replayed.
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -144,7 +146,7 @@ class FeedThread:
             reason = ""
         except Stopped:
             reason = "stopped"
-        except Exception as error:  # the edge of the thread
+        except BaseException as error:  # the edge of the thread, where an exit in user code ends too
             reason = f"{type(error).__name__}: {error}"
         self.on_end(reason)
         while not self.stopping:  # control still works after the end of the data
@@ -163,7 +165,7 @@ class FeedThread:
 
     def _follow(self) -> None:
         origin: tuple[int, int] | None = None  # (feed time, monotonic ns) of the first candle
-        for batch in batches(self.feed, self.plan.symbols, self.quarantine):
+        for batch in self._as_they_come() if self.live else self._batches():
             self.mem[H_QUARANTINED] = self.quarantine.rows
             records = np.ascontiguousarray(batch).view(np.int64).reshape(-1, 8)
             if self.lockstep:
@@ -174,6 +176,37 @@ class FeedThread:
                 self._dispatch(records, 0, len(records), CANDLE)
             else:
                 origin = self._paced(records, origin)
+
+    def _batches(self) -> Iterator[np.ndarray]:
+        return batches(self.feed, self.plan.symbols, self.quarantine)
+
+    def _as_they_come(self) -> Iterator[np.ndarray]:
+        """The batches of a live feed, read by a thread of its own: there it may wait for its next candle as long as it
+        likes, while control works here. One batch is read ahead at most.
+        """
+        arrived: deque[np.ndarray | BaseException | None] = deque()
+        taken = threading.Semaphore(0)
+
+        def read() -> None:
+            try:
+                for batch in self._batches():
+                    self.call(partial(arrived.append, batch))
+                    taken.acquire()
+                self.call(partial(arrived.append, None))
+            except BaseException as error:  # the edge of the thread: it is raised where the candles are taken
+                self.call(partial(arrived.append, error))
+
+        threading.Thread(target=read, name="pairsim-reader", daemon=True).start()
+        while True:
+            while not arrived:
+                self._serve(LONGEST_SLEEP)
+            batch = arrived.popleft()
+            if batch is None:
+                return
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch
+            taken.release()
 
     def _paced(self, records: np.ndarray, origin: tuple[int, int] | None) -> tuple[int, int]:
         """Dispatch each slice when its close is due."""

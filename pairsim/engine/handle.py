@@ -80,6 +80,7 @@ class TraderHandle:
     def _changed(self, version: "tuple[int, np.ndarray] | None", code: StrategyCode) -> None:
         if version is not None:
             self._engine._version_rows[self._index, version[0]] = version[1]
+            self._engine._version_rows.pop((self._index, version[0] - 2), None)
         self._engine._codes[self._index] = code
 
     def pause(self) -> None:

@@ -58,7 +58,7 @@ from pairsim.engine.parentage import pin_to
 from pairsim.engine.plan import make_plan
 from pairsim.engine.pool import DEADLY, DIED, HOPELESS, NOTHING, Pool
 from pairsim.engine.status import STATES, RunState
-from pairsim.engine.wire import Wire
+from pairsim.engine.wire import Wire, unpacked
 from pairsim.engine.worker import Setup, Version
 from pairsim.errors import EngineError, PairsimError
 from pairsim.feeds.feed import interval_of, is_lockstep
@@ -99,7 +99,7 @@ class Host:
         self.error = ""
         self._notices = os.pipe()
         self._notes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-        self._asked: queue.SimpleQueue[tuple[int, str, tuple[Any, ...]]] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[int, str, bytes]] = queue.SimpleQueue()
         self.stopping = self._lost = False
 
     def run(self) -> None:
@@ -399,10 +399,10 @@ class Host:
                 done = self._answer(number, name, arguments)
         self._note("stopped", "")
 
-    def _answer(self, number: int, name: str, arguments: tuple[Any, ...]) -> bool:
+    def _answer(self, number: int, name: str, arguments: bytes) -> bool:
         handler: Callable[..., Any] = getattr(self.commands, f"do_{name}")
         try:
-            value = handler(*arguments)
+            value = handler(*unpacked(arguments))
         except PairsimError as error:
             self.wire.send((number, "error", type(error).__name__, str(error)))
             return False

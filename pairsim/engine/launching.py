@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pairsim import errors
 from pairsim.brokers.broker import Broker
@@ -16,6 +17,9 @@ from pairsim.engine.trader import Trader
 from pairsim.engine.wire import Wire, packed, wire_pair
 from pairsim.errors import EngineError, PairsimError, StoreError
 from pairsim.feeds.feed import Feed
+from pairsim.strategies.compiler import StrategyCode
+
+_KNOWN = {"__main__", "builtins", "pairsim", "abc", "typing"}  # the same on both sides, or by value as it is
 
 
 def launch(folder: Path) -> "tuple[Wire, subprocess.Popen[bytes], Path]":
@@ -32,6 +36,23 @@ def launch(folder: Path) -> "tuple[Wire, subprocess.Popen[bytes], Path]":
         )  # fmt: skip
     theirs.close()
     return ours, process, log
+
+
+def packed_strategies(message: Any, codes: Iterable[StrategyCode]) -> bytes:
+    """A message with strategies, whose classes go by value: they may be of a module that has been edited and reloaded.
+    Where a module holds what cannot be sent, by name after all.
+    """
+    used = {
+        kind.__module__
+        for code in codes
+        for part in (code.strategy, *(indicator for _, indicator in code.indicators))
+        for kind in type(part).__mro__
+    }
+    own = [m for name in used if name.partition(".")[0] not in _KNOWN and (m := sys.modules.get(name)) is not None]
+    try:
+        return packed(message, own)
+    except Exception:
+        return packed(message)
 
 
 def unsendable(traders: Sequence[Trader], feed: Feed, broker: Broker | SimBroker, error: Exception) -> str:

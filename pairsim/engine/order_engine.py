@@ -14,10 +14,10 @@ import inspect
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,6 @@ from pairsim.engine.arena import (
     H_DENIED,
     H_DUPLICATES,
     H_FEED_TIME,
-    H_OPEN,
     H_ORDERS,
     H_SUBMITTED,
     H_TRADING,
@@ -68,6 +67,7 @@ from pairsim.orders.order import (
     SNAPSHOT_WORDS,
     OrderType,
     Status,
+    may_follow,
 )
 from pairsim.portfolio.accounting import pair_cell
 from pairsim.portfolio.layout import A_QUOTE_SCALE, ACCOUNT_WORDS, M_BASE_SCALE, MARKET_WORDS, P_QUANTITY
@@ -80,7 +80,21 @@ CANCEL_SECONDS = 3.0  # a broker that does not answer a cancel by then leaves th
 _MARKET = int(OrderType.MARKET)
 _TYPES = [t.name for t in OrderType]
 _SIDES = {1: "BUY", -1: "SELL"}
+_RAISED = (
+    Exception,
+    SystemExit,
+    KeyboardInterrupt,
+)  # what user code may raise: an exit ends its order, no thread of ours
 _NO_PROTECTION = "this broker takes no stop_loss or take_profit; use SimBroker, or stop= and limit= orders"
+
+
+class _Cancel(NamedTuple):
+    """A strategy takes back what works of its in a market; it goes to the broker in its place among the orders."""
+
+    pair: int
+    market: int
+    time: int
+    number: int  # the simulated venue draws the delay from it
 
 
 class OrderEngine:
@@ -119,7 +133,10 @@ class OrderEngine:
         self.on_failure: Callable[[str], None] = lambda message: None  # no order can be sent any more
         self.books = Bookkeeper(mem, arena, journal, lockstep, self._spawn, self._fail)
         self.live = LiveOrders(mem, self.books, journal.highest["orders"])
-        self.reports = BrokerReports(mem, arena, plan, journal, self.live, lambda message: self.on_error(message))
+        trades = [] if isinstance(broker, SimBroker) else journal.trade_ids()
+        self.reports = BrokerReports(
+            mem, arena, plan, journal, self.live, lambda message: self.on_error(message), trades
+        )
         self.venue = (
             VenueDesk(mem, arena, plan, journal, self.live, broker, lockstep) if isinstance(broker, SimBroker) else None
         )
@@ -146,11 +163,12 @@ class OrderEngine:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_until_complete(self._main())
-        except Exception as error:  # the edge of the thread
+        except BaseException as error:  # the edge of the thread, where an exit in user code ends too
             self._fail(f"{type(error).__name__}: {error}")
 
     async def _main(self) -> None:
         if self.venue is None:
+            self.reports.thread = threading.get_ident()
             await self.broker.connect(self.reports)  # type: ignore[union-attr]
         self.loop.add_reader(self.bell.fd, self._on_bell)
         if not self.lockstep:
@@ -231,7 +249,7 @@ class OrderEngine:
         rows: list[tuple[Any, ...]] = []
         events: list[tuple[Any, ...]] = []
         begun: list[tuple[int, int, int, bool]] = []
-        ready: list[Order] = []
+        ready: list[Order | _Cancel] = []
         wall = clock.wall_ns()
         taken = self._decisions[:count, : D_ORDER + ORDER_WORDS * int(self._decisions[:count, D_ORDERS].max())]
         for d, f in zip(taken.tolist(), taken.view(np.float64).tolist(), strict=True):
@@ -258,8 +276,8 @@ class OrderEngine:
             pair, side, kind, units = d[o], d[o + 1], d[o + 2], d[o + 3]
             market = self.plan.pairs[pair][1]
             if side == 0:
-                next_id = matching.ID_STEP * (self.count + 1)  # as the backtest numbers it: the delay is drawn from it
-                self._spawn(self._cancel_pair(pair, market, d[D_TIME], next_id))
+                next_id = matching.ID_STEP * (self.count + 1)  # as the backtest numbers it
+                ready.append(_Cancel(pair, market, d[D_TIME], next_id))
                 continue
             self.count += 1
             base_scale = self.base_scales[market]
@@ -290,7 +308,7 @@ class OrderEngine:
                 ready.append(order)
             begun.append((pair, number, int(kind == _MARKET), not reason))
 
-    def _flush(self, rows: Any, events: Any, begun: Any, ready: list[Order]) -> None:
+    def _flush(self, rows: Any, events: Any, begun: Any, ready: Sequence[Order | _Cancel]) -> None:
         if rows:
             self.mem[H_ORDERS] += len(rows)
             self.journal.append("orders", rows)
@@ -298,7 +316,9 @@ class OrderEngine:
             self.journal.append("events", events)
         if begun:
             begin_orders(self.mem, self.arena.portfolio, np.array(begun, np.int64))
-        self.mem[H_OPEN] += len(ready)
+        for order in ready:
+            if isinstance(order, Order):
+                self.live.begin(order)
         if ready:
             before, self.turn = self.turn, self.loop.create_future()
             task = self._spawn(self._execute(ready, before, self.turn))
@@ -310,7 +330,7 @@ class OrderEngine:
     # -- orders out --------------------------------------------------------------------------------------------------
 
     async def _execute(
-        self, orders: list[Order], before: "asyncio.Future[None] | None", turn: "asyncio.Future[None]"
+        self, ready: "Sequence[Order | _Cancel]", before: "asyncio.Future[None] | None", turn: "asyncio.Future[None]"
     ) -> None:
         """The life of orders up to the broker. An intent that is not durable is never sent, and none overtakes
         another: the later ones may find their rows on disk while the earlier ones have not been woken yet.
@@ -326,59 +346,74 @@ class OrderEngine:
             if not turn.done():  # who waits for it goes on behind what follows here without a pause
                 turn.set_result(None)
         now = clock.monotonic_ns()
-        self.order_to_durable.extend(now - order.emit_ns for order in orders)
-        if self.mem[H_TRADING] == checks.HALT:  # the kill switch came after their verdict
-            for order in orders:
-                if not order.manual:
-                    self._withdraw(order)
-            orders = [order for order in orders if order.manual]
-        if self.venue is not None:
-            for order in orders:
+        self.order_to_durable.extend(now - order.emit_ns for order in ready if isinstance(order, Order))
+        if self.venue is None:
+            await asyncio.gather(*map(self._send, ready))
+            return
+        for order in ready:
+            if isinstance(order, _Cancel):
+                self.venue.cancel(*order)
+            elif not self._halted(order):
                 self.venue.submit(order)
-        else:
-            await asyncio.gather(*map(self._send, orders))
 
-    async def _send(self, order: Order) -> None:
-        """Hand an order to a broker of one's own."""
-        order.status = Status.SUBMITTED
-        if order.replaces:
-            for other in self.live.working(order.pair):
-                await self._cancel_order(other)
+    async def _send(self, order: "Order | _Cancel") -> None:
+        """Hand an order, or a cancel, to a broker of one's own."""
+        try:
+            if isinstance(order, _Cancel) or order.replaces:
+                for other in self.live.working(order.pair):
+                    await self._cancel_order(other)
+        except asyncio.CancelledError:  # by `drained`
+            if isinstance(order, Order):
+                self._withdraw(order, matching.STOPPED)
+            raise
+        if isinstance(order, _Cancel) or self._halted(order):
+            return
+        self.reports.event(order, Status.SUBMITTED, "")
         self.live[order.venue_id] = order
         try:
             await self.broker.submit(order)  # type: ignore[union-attr]
         except asyncio.CancelledError:  # by `drained`, which has waited long enough
             self.reports.event(order, Status.UNKNOWN, "the engine stopped before the broker had answered")
-        except Exception as error:  # maybe executed: never resent
+        except _RAISED as error:  # maybe executed: never resent
             self.reports.event(order, Status.UNKNOWN, f"submit failed: {type(error).__name__}: {error}")
+            if order.status is Status.UNKNOWN:
+                self.on_error(
+                    f"submit of {order.client_order_id} failed ({type(error).__name__}: {error}): it may live at the "
+                    f"broker, so trader {order.trader} waits until the broker reports what became of it"
+                )
 
-    def _withdraw(self, order: Order) -> None:
+    def _halted(self, order: Order) -> bool:
+        """Whether the kill switch came after an order's verdict; then it is withdrawn."""
+        if order.manual or self.mem[H_TRADING] != checks.HALT:
+            return False
+        self._withdraw(order, matching.HALTED)
+        return True
+
+    def _withdraw(self, order: Order, why: int) -> None:
         """End an order that was never sent."""
         order.status = Status.CANCELED
-        reason = matching.REASONS[matching.HALTED]
+        reason = matching.REASONS[why]
         row = (order.order_id, int(self.mem[H_FEED_TIME]), clock.wall_ns(), int(Status.CANCELED), reason, 0, None)
         self.journal.append("events", [row])
-        self.mem[H_OPEN] -= 1
+        self.live.end(order)
         self.books.end(order)
         self.books.soon()
 
-    async def _cancel_pair(self, pair: int, market: int, time: int, number: int) -> None:
-        if self.venue is not None:
-            self.venue.cancel(pair, market, time, number)
-            return
-        for order in self.live.working(pair):
-            await self._cancel_order(order)
-
     async def _cancel_order(self, order: Order) -> None:
-        order.status = Status.PENDING_CANCEL
+        """Ask a broker of one's own for a cancel. An order that is UNKNOWN may live: it is asked too, and stays so."""
+        if may_follow(Status(order.status), Status.PENDING_CANCEL):
+            order.status = Status.PENDING_CANCEL
+        elif order.status != Status.UNKNOWN:  # it has ended while others were waited for
+            return
         try:
             await asyncio.wait_for(self.broker.cancel(order), CANCEL_SECONDS)  # type: ignore[union-attr]
+            return
         except TimeoutError:
-            self.reports.event(
-                order, Status.UNKNOWN, f"the broker has not answered the cancel within {CANCEL_SECONDS:g} s"
-            )
-        except Exception as error:
-            self.reports.event(order, Status.UNKNOWN, f"cancel failed: {type(error).__name__}: {error}")
+            what = f"the broker has not answered the cancel within {CANCEL_SECONDS:g} s"
+        except _RAISED as error:
+            what = f"cancel failed: {type(error).__name__}: {error}"
+        if order.status == Status.PENDING_CANCEL:
+            self.reports.event(order, Status.UNKNOWN, what)
 
     # -- candles in, events out (simulated venue) ----------------------------------------------------------------------
 
@@ -410,9 +445,12 @@ class OrderEngine:
         store_and_wake(self.mem, H_SUBMITTED, number)
 
     def _mark_now(self) -> None:
-        if self.venue is not None and not self.error:
-            self.venue.say_what_works()
-        self.books.mark(journal=not self.error)
+        try:
+            if self.venue is not None and not self.error:
+                self.venue.say_what_works()
+            self.books.mark(journal=not self.error)
+        except StoreError as error:
+            self._fail(str(error))
         self.loop.call_later(MARK_SECONDS, self._mark_now)
 
     # -- commands ----------------------------------------------------------------------------------------------------
@@ -435,24 +473,26 @@ class OrderEngine:
         return count
 
     async def flatten(self) -> int:
-        """Send a market order against every position; returns how many. They pass whatever the trading state is: they
-        only reduce.
+        """Send a market order against what of each position is not being closed already; returns how many. They pass
+        whatever the trading state is: they only reduce.
         """
+        await self.books.settled()  # what has been filled stands in the positions
         time, wall, base = int(self.mem[H_FEED_TIME]), clock.wall_ns(), self.arena.portfolio
         rows, ready = [], []
         for pair, (trader, market) in enumerate(self.plan.pairs):
-            units = int(self.mem[pair_cell(self.mem, base, pair) + P_QUANTITY])
-            if units == 0:
+            held = int(self.mem[pair_cell(self.mem, base, pair) + P_QUANTITY])
+            units = abs(held) - self.live.closing(pair, held)
+            if units <= 0:
                 continue
             self.count, self.manual = self.count + 1, self.manual + 1
-            side = -1 if units > 0 else 1
+            side = -1 if held > 0 else 1
             order = Order(
                 self.live.next_id(), f"{self.journal.run}-m{self.manual}-{trader}-0", time, self.plan.symbols[market],
                 self.plan.traders[trader].name, _SIDES[side], "MARKET",
-                abs(units) / self.base_scales[market], nan, nan, nan, nan,
+                units / self.base_scales[market], nan, nan, nan, nan,
                 0, float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]),
                 matching.ID_STEP * self.count, pair, market, side,
-                _MARKET, abs(units), emit_ns=clock.monotonic_ns(), replaces=True,
+                _MARKET, units, emit_ns=clock.monotonic_ns(), replaces=True,
                 manual=True,
             )  # fmt: skip
             rows.append(order_row(order, wall, trader, None, None, None, (None,) * 6))

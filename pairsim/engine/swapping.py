@@ -44,7 +44,8 @@ class Swapper:
 
     def __init__(self, host: "Host") -> None:
         self.host = host
-        self.spare = host.arena.spare
+        self._free = host.arena.spare
+        self._areas: dict[tuple[int, int], tuple[int, int]] = {}  # (word, words) of each trader's even and odd versions
 
     def tune(self, trader: int, code: StrategyCode, values: dict[str, float]) -> tuple[int, np.ndarray] | None:
         """``code`` is the strategy with the new values; without effect on indicators they are written where they
@@ -80,11 +81,10 @@ class Swapper:
         constants: list[np.ndarray] = []
         indicators = describe_indicators(code, constants)
         row[T_INDICATOR], row[T_INDICATORS] = 0, len(indicators)
-        row[T_B], row[T_WINDOW] = (
-            self._take(2 * int(row[T_B_WORDS])),
-            self._take(max(1, int(row[T_MARKETS] * row[T_WINDOWS]))),
-        )
         number = host.versions[trader][-1].version + 1
+        state, window = 2 * int(row[T_B_WORDS]), max(1, int(row[T_MARKETS] * row[T_WINDOWS]))
+        row[T_B] = self._area(trader, number, state + window)
+        row[T_WINDOW] = row[T_B] + state
 
         def send() -> tuple[int, int]:
             history = host.feed.closed_history(trader)
@@ -117,12 +117,20 @@ class Swapper:
                 )
             time.sleep(0.001)
 
-    def _take(self, words: int) -> int:
-        start = self.spare
-        self.spare += -(-words // LINE) * LINE
-        if self.spare > self.host.arena.words:
-            raise EngineError(
-                "the run has no room for further swaps (its spare memory is used up); stop and start "
-                "the engine, positions stay in the store"
-            )
+    def _area(self, trader: int, number: int, words: int) -> int:
+        """Room for a version's state. It takes the place of the version before the last, which nobody looks at any more
+        (see `_await_newest`), so it does not matter how often a trader is tuned; a larger one leaves that place unused.
+        """
+        key = trader, number & 1
+        start, room = self._areas.get(key, (0, 0))
+        if room < words:
+            start, room = self._free, -(-max(words, 2 * room) // LINE) * LINE
+            if start + room > self.host.arena.words:
+                raise EngineError(
+                    f"the new strategy of {self.host.plan.traders[trader].name!r} needs {words} words of state, the "
+                    f"run has {self.host.arena.words - start} left; trade it in a new engine"
+                )
+            self._free += room
+            self._areas[key] = start, room
+        self.host.mem[start : start + room] = 0
         return start

@@ -11,7 +11,7 @@ import numpy as np
 from pairsim import clock
 from pairsim.brokers.broker import Order
 from pairsim.brokers.sim import SimBroker, Venue
-from pairsim.engine.arena import BOARD_NUMBER, BOARD_TIME, BOARD_WORDS, H_LATE, H_OPEN, H_ORDERS, Arena
+from pairsim.engine.arena import BOARD_NUMBER, BOARD_TIME, BOARD_WORDS, H_LATE, H_ORDERS, Arena
 from pairsim.engine.live_orders import LiveOrders, order_row
 from pairsim.engine.plan import Plan
 from pairsim.orders import matching
@@ -144,7 +144,7 @@ class VenueDesk:
             if final:
                 del self.live[venue_id]
                 self._wants_candles(market, -1)
-                self.mem[H_OPEN] -= 1
+                self.live.end(order)
                 if type_ <= matching.STOP:
                     self.books.end(order)
         for table, rows in (("orders", orders), ("events", events), ("fills", fills)):
@@ -170,5 +170,5 @@ class VenueDesk:
         )  # fmt: skip
         self.live[venue_id] = order
         self._wants_candles(market, 1)
-        self.mem[H_OPEN] += 1
+        self.live.begin(order)
         return order_row(order, wall, self.plan.pairs[pair][0], None, None, parent.order_id, (None,) * 6)

@@ -5,11 +5,14 @@ Both ends were started by us and no other process can open the socket, which is 
 """
 
 import array
+import contextlib
 import pickle
 import select
 import socket
 import struct
 import threading
+from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -52,7 +55,7 @@ class Wire:
         EOFError : the other end has gone. TimeoutError : nothing came in time.
         """
         while (message := self._next()) is _NOTHING:
-            if not select.select([self.sock], [], [], timeout)[0]:
+            if not self._readable(timeout):
                 raise TimeoutError(f"no message within {timeout} s")
             self._read()
         return message
@@ -70,7 +73,7 @@ class Wire:
         EOFError : the other end has gone.
         """
         gone: OSError | EOFError | None = None
-        while gone is None and select.select([self.sock], [], [], 0)[0]:
+        while gone is None and self._readable(0):
             try:
                 self._read()
             except (EOFError, ConnectionResetError) as error:
@@ -85,6 +88,12 @@ class Wire:
     def close(self) -> None:
         """Close this end."""
         self.sock.close()
+
+    def _readable(self, timeout: float | None) -> bool:
+        """Whether something comes within so many seconds. Not by select(), which knows no descriptor above 1,023."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else 1000 * timeout))
 
     def _read(self) -> None:
         data, ancillary, _, _ = self.sock.recvmsg(1 << 20, socket.CMSG_SPACE(16 * 4))
@@ -111,10 +120,22 @@ class Wire:
         return message
 
 
-def packed(message: Any) -> bytes:
-    """A message as it goes over a wire."""
-    body = cloudpickle.dumps(message)
+def packed(message: Any, by_value: Iterable[ModuleType] = ()) -> bytes:
+    """A message as it goes over a wire. What it uses of the modules ``by_value`` goes with it; else a class or function
+    of a module is but a name, which the other side looks up in that module as it was when it imported it.
+    """
+    with contextlib.ExitStack() as undo:
+        for module in by_value:
+            if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+                cloudpickle.register_pickle_by_value(module)
+                undo.callback(cloudpickle.unregister_pickle_by_value, module)
+        body = cloudpickle.dumps(message)
     return _LENGTH.pack(len(body)) + body
+
+
+def unpacked(data: bytes) -> Any:
+    """The message of a packed one that came as part of another."""
+    return pickle.loads(memoryview(data)[_LENGTH.size :])
 
 
 _NOTHING = object()

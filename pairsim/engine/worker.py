@@ -5,7 +5,7 @@ again.
 """
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -205,6 +205,7 @@ class Worker:
             self.rows[t, 1 - parity] = row  # so that constants such as T_A stand in both
         self.addresses[t, parity] = version.code.address()
         self.codes[t, version.version] = version
+        self.codes.pop((t, version.version - 2), None)
 
     def run(self) -> None:
         """Drain the ring until the host has gone."""
@@ -316,6 +317,7 @@ class Worker:
         fresh = int(after[T_B]) + (1 - (c & 1)) * int(after[T_B_WORDS])
         self._write_swapped(mind, fresh, scratch, old, new, after)
         apply_control(self.mem, self.memf, r, self.rows, number, -1, 0, -1)
+        self.codes[t, number] = replace(new, history=())
         self.mem[self.cell + W_CONTROLS] += 1
 
     def _write_swapped(self, mind: int, fresh: int, scratch: int, old: Version, new: Version, row: np.ndarray) -> None:

@@ -207,6 +207,11 @@ class Journal:
             if not group.durable:
                 raise self._failure()
 
+    def trade_ids(self) -> list[str]:
+        """The trade ids of all fills in the store, of earlier runs too."""
+        with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as connection:
+            return [name for (name,) in connection.execute("SELECT trade_id FROM fills")]
+
     @property
     def queued(self) -> int:
         """Rows that wait for the disk: what an order engine looks at before it takes more orders."""
