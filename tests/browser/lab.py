@@ -34,7 +34,7 @@ READY = """async path => {
     await panel.revealed; await panel.sessionContext.ready;
     app.shell.activateById(panel.id);
     const context = panel.sessionContext;
-    for (let i = 0; i < 600; i++) {
+    for (let i = 0; i < 4_000; i++) {
         if (context.isReady && context.session?.kernel?.connectionStatus === 'connected'
             && context.session.kernel.status === 'idle') return true;
         await new Promise(next => setTimeout(next, 50));

@@ -16,8 +16,6 @@ from engine.running import left_after, marked, titles
 NOTEBOOK = "01_live_simulator.ipynb"
 SHOTS = ROOT / "tests" / "screenshots"
 
-pytestmark = pytest.mark.timeout(300)
-
 
 def until(reached: Callable[[], object], what: str, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds

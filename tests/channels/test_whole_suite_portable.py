@@ -14,7 +14,6 @@ CONCERNED = ("test_memory.py", "test_waiting.py", "test_ring.py", "test_seqlock.
 
 
 @pytest.mark.skipif(PORTABLE, reason="this is the portable run")
-@pytest.mark.timeout(300)
 def test_the_portable_path_passes_the_same_suite():
     environment = {**os.environ, "PAIRSIM_PORTABLE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-rN"]
