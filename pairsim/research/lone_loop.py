@@ -19,56 +19,33 @@ from pairsim.research.loop_layout import (
     C_ROW,
     C_SLICE,
     C_TRADER,
-    CURSOR_WORDS,
     DONE,
     LOG_FULL,
     R_BASE_NS,
     R_BLOCK,
-    R_CANDLES,
-    R_CLOSE,
-    R_CURSOR,
-    R_EQUITY,
-    R_EVENTS,
-    R_EVENTS_ROOM,
-    R_HIGH,
     R_LATENCY,
-    R_LINKS,
-    R_LOG,
-    R_LOG_ROOM,
-    R_LOW,
-    R_OPEN,
-    R_ORDERS,
-    R_ORDERS_ROOM,
     R_PARTICIPATION,
-    R_PORTFOLIO,
     R_ROWS,
     R_SCAN,
-    R_SCRATCH,
     R_SERIES,
-    R_STATE,
-    R_TABLE,
-    R_TABLE_WORDS,
-    R_TIMES,
     R_TRADING,
-    R_VOLUME,
     RUN_WORDS,
-    SCRATCH_DECISION,
-    SCRATCH_VIEW,
     STRATEGY_FAILED,
     X_CLOSE,
     X_COMPLETE,
     X_COUNT,
 )
 from pairsim.research.loop_steps import (
+    candles_of,
     close_from_series,
     closed_after,
     end_all,
-    events_at,
     has_room,
+    logs_of,
     match_row,
-    order_log,
+    memory_of,
+    scratch_of,
     submit_decision,
-    working_orders,
 )
 from pairsim.research.memory_reads import integer_at, real_at
 from pairsim.strategies.scan_entry import CASH, FROM, QUANTITY, TO
@@ -82,49 +59,19 @@ AHEAD, LINE = 64, 8  # candles; so many share a line of the cache
 
 @njit(**JIT)
 def run_alone(arguments):
-    """Trade from the cursor on, as far as the logs have room; ``arguments`` is the address of the block."""
-    a = integers(arguments, RUN_WORDS)
-    return trade_alone(
-        integers(a[R_TIMES], a[R_CANDLES]),
-        reals(a[R_OPEN], a[R_CANDLES]),
-        reals(a[R_HIGH], a[R_CANDLES]),
-        reals(a[R_LOW], a[R_CANDLES]),
-        reals(a[R_CLOSE], a[R_CANDLES]),
-        reals(a[R_VOLUME], a[R_CANDLES]),
-        a,
-        integers(a[R_SERIES], 0),
-        integers(a[R_ROWS], 0),
-        integers(a[R_STATE], 0),
-        reals(a[R_STATE], 0),
-        integers(a[R_PORTFOLIO], 0),
-        reals(a[R_PORTFOLIO], 0),
-        integers(a[R_TABLE], a[R_TABLE_WORDS]),
-        working_orders(a[R_ORDERS], a[R_ORDERS_ROOM]),
-        integers(a[R_LINKS], 0),
-        events_at(a[R_EVENTS], a[R_EVENTS_ROOM]),
-        order_log(a[R_LOG], a[R_LOG_ROOM]),
-        reals(a[R_EQUITY], 0),
-        integers(a[R_CURSOR], CURSOR_WORDS),
-        integers(a[R_SCRATCH], 0),
-        reals(a[R_SCRATCH], 0),
-        integers(a[R_BLOCK], 0),
-        reals(a[R_BLOCK], 0),
-    )
-
-
-@njit(**HOT)
-def trade_alone(
-    times, opens, highs, lows, closes, volumes, a, series, row, state, statef, mem, memf, table, orders, links, events,
-    log, equity, cursor, scratch, scratchf, block, blockf,
-):  # fmt: skip
-    """See ``loop.run_slices``; here every row of the candles is a slice, ``series`` and ``row`` are the only ones.
+    """See ``loop.run``; here every row of the candles is a slice, ``series`` and ``row`` are the only ones.
 
     block : arguments of the strategy's own loop, whose address is ``a[R_SCAN]``.
     """
+    a = integers(arguments, RUN_WORDS)
+    times, opens, highs, lows, closes, volumes = candles_of(a)
+    state, statef, mem, memf, table = memory_of(a)
+    orders, links, events, log, equity, cursor = logs_of(a)
+    out, outf, view, viewf, decision, decisionf = scratch_of(a)
+    series, row = integers(a[R_SERIES], 0), integers(a[R_ROWS], 0)
+    block, blockf = integers(a[R_BLOCK], 0), reals(a[R_BLOCK], 0)
     base, base_ns, trading, b = 0, a[R_BASE_NS], a[R_TRADING], row[T_B]
     delays, participation = part(a, R_LATENCY), real_at(a[R_PARTICIPATION], 0)
-    out, outf, view, viewf = scratch, scratchf, part(scratch, SCRATCH_VIEW), part(scratchf, SCRATCH_VIEW)
-    decision, decisionf = part(scratch, SCRATCH_DECISION), part(scratchf, SCRATCH_DECISION)
     complete, market = series[X_COMPLETE], base + ACCOUNT_WORDS
     i, closed = cursor[C_ROW], state[b + B_MARKET + BM_CLOSED]
     # candles are a candle apart at least, so those that span no more have no gap: their times need not be looked up

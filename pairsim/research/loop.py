@@ -25,137 +25,77 @@ from pairsim.engine.layout import (
 )
 from pairsim.orders.matching import COUNT
 from pairsim.orders.order import MAX_MARKETS
-from pairsim.portfolio.accounting import HOT, JIT, mark_equity
+from pairsim.portfolio.accounting import JIT, mark_equity
 from pairsim.portfolio.layout import ACCOUNT_WORDS, M_MARK, MARKET_WORDS
-from pairsim.research.kernel_types import integers, part, reals
+from pairsim.research.kernel_types import integers, part
 from pairsim.research.loop_layout import (
     C_CODE,
     C_ROW,
     C_SLICE,
     C_TRADER,
-    CURSOR_WORDS,
     DONE,
     LOG_FULL,
     R_ADDRESSES,
     R_BASE_NS,
-    R_CANDLES,
-    R_CLOSE,
-    R_CURSOR,
     R_DUE,
-    R_EQUITY,
-    R_EVENTS,
-    R_EVENTS_ROOM,
-    R_HIGH,
     R_LATENCY,
-    R_LINKS,
-    R_LOG,
-    R_LOG_ROOM,
-    R_LOW,
     R_MARKET,
     R_MARKETS,
-    R_OPEN,
-    R_ORDERS,
-    R_ORDERS_ROOM,
     R_OUTPUT_ADDRESSES,
     R_OUTPUTS_AT,
     R_PARTICIPATION,
-    R_PORTFOLIO,
     R_ROWS,
-    R_SCRATCH,
     R_SEEN,
     R_SERIES,
-    R_STATE,
     R_SUBSCRIBERS,
     R_SUBSCRIPTION,
-    R_TABLE,
-    R_TABLE_WORDS,
-    R_TIMES,
     R_TRADERS,
     R_TRADING,
-    R_VOLUME,
     R_WIDEST,
     RUN_WORDS,
-    SCRATCH_DECISION,
     SCRATCH_VALUES,
-    SCRATCH_VIEW,
     SERIES_WORDS,
     STRATEGY_FAILED,
     X_COMPLETE,
 )
 from pairsim.research.loop_steps import (
+    candles_of,
     close_candle,
     close_from_series,
     closed_after,
     end_all,
-    events_at,
     has_room,
+    logs_of,
     match_row,
-    order_log,
+    memory_of,
+    scratch_of,
     submit_decision,
-    working_orders,
 )
 from pairsim.research.memory_reads import real_at
 
 
 @njit(**JIT)
 def run(arguments):
-    """Trade slices from the cursor on, as far as the logs have room; ``arguments`` is the address of the block."""
-    a = integers(arguments, RUN_WORDS)
-    return run_slices(
-        integers(a[R_TIMES], a[R_CANDLES]),
-        integers(a[R_MARKET], a[R_CANDLES]),
-        reals(a[R_OPEN], a[R_CANDLES]),
-        reals(a[R_HIGH], a[R_CANDLES]),
-        reals(a[R_LOW], a[R_CANDLES]),
-        reals(a[R_CLOSE], a[R_CANDLES]),
-        reals(a[R_VOLUME], a[R_CANDLES]),
-        a,
-        integers(a[R_SERIES], 0),
-        integers(a[R_SUBSCRIBERS], 0),
-        integers(a[R_SUBSCRIPTION], 0),
-        integers(a[R_ROWS], 0),
-        integers(a[R_ADDRESSES], a[R_TRADERS]),
-        integers(a[R_OUTPUT_ADDRESSES], 0),
-        integers(a[R_OUTPUTS_AT], 0),
-        integers(a[R_STATE], 0),
-        reals(a[R_STATE], 0),
-        integers(a[R_PORTFOLIO], 0),
-        reals(a[R_PORTFOLIO], 0),
-        integers(a[R_TABLE], a[R_TABLE_WORDS]),
-        working_orders(a[R_ORDERS], a[R_ORDERS_ROOM]),
-        integers(a[R_LINKS], 0),
-        events_at(a[R_EVENTS], a[R_EVENTS_ROOM]),
-        order_log(a[R_LOG], a[R_LOG_ROOM]),
-        reals(a[R_EQUITY], 0),
-        integers(a[R_CURSOR], CURSOR_WORDS),
-        integers(a[R_SEEN], 0),
-        integers(a[R_DUE], 0),
-        integers(a[R_SCRATCH], 0),
-        reals(a[R_SCRATCH], 0),
-    )
-
-
-@njit(**HOT)
-def run_slices(
-    times, market, opens, highs, lows, closes, volumes, a, series, subscribers, subscription, rows, addresses,
-    output_addresses, outputs_at, state, statef, mem, memf, table, orders, links, events, log, equity, cursor, seen,
-    due, scratch, scratchf,
-):  # fmt: skip
-    """Trade slices from the cursor on.
+    """Trade slices from the cursor on, as far as the logs have room; ``arguments`` is the address of the block.
 
     times, market, opens … volumes : candles sorted by (time, market).
-    a : the block of arguments. series : SERIES_WORDS for each. subscribers : markets + 1 words into ``subscription``
-    rows (trader, k, series). rows : traders' words. addresses : of their strategies. output_addresses : of the columns
-    of indicator outputs, ``outputs_at[trader * MAX_MARKETS + k]`` says where those of a market begin.
-    state : slots B of the traders. mem : the portfolio. table : reservations.
-    equity : marked at each close. seen : base candles of each market so far; due : of each trader.
+    series : SERIES_WORDS for each. subscribers : markets + 1 words into ``subscription`` rows (trader, k, series).
+    rows : traders' words. addresses : of their strategies. output_addresses : of the columns of indicator outputs,
+    ``outputs_at[trader * MAX_MARKETS + k]`` says where those of a market begin.
+    seen : base candles of each market so far; due : of each trader.
     """
+    a = integers(arguments, RUN_WORDS)
+    times, opens, highs, lows, closes, volumes = candles_of(a)
+    state, statef, mem, memf, table = memory_of(a)
+    orders, links, events, log, equity, cursor = logs_of(a)
+    out, outf, view, viewf, decision, decisionf = scratch_of(a)
+    market, series, rows = integers(a[R_MARKET], len(times)), integers(a[R_SERIES], 0), integers(a[R_ROWS], 0)
+    subscribers, subscription = integers(a[R_SUBSCRIBERS], 0), integers(a[R_SUBSCRIPTION], 0)
+    output_addresses, outputs_at = integers(a[R_OUTPUT_ADDRESSES], 0), integers(a[R_OUTPUTS_AT], 0)
+    addresses, seen, due = integers(a[R_ADDRESSES], a[R_TRADERS]), integers(a[R_SEEN], 0), integers(a[R_DUE], 0)
     base, base_ns, trading = 0, a[R_BASE_NS], a[R_TRADING]
-    delays = part(a, R_LATENCY)
-    participation = real_at(a[R_PARTICIPATION], 0)
-    out, outf, view, viewf = scratch, scratchf, part(scratch, SCRATCH_VIEW), part(scratchf, SCRATCH_VIEW)
-    decision, decisionf = part(scratch, SCRATCH_DECISION), part(scratchf, SCRATCH_DECISION)
-    now, before = part(scratchf, SCRATCH_VALUES), part(scratchf, SCRATCH_VALUES + a[R_WIDEST])
+    delays, participation = part(a, R_LATENCY), real_at(a[R_PARTICIPATION], 0)
+    now, before = part(outf, SCRATCH_VALUES), part(outf, SCRATCH_VALUES + a[R_WIDEST])
     i, s, traders = cursor[C_ROW], cursor[C_SLICE], len(addresses)
     while i < len(times):
         if not has_room(orders, links, events, log, cursor, traders):

@@ -60,12 +60,36 @@ from pairsim.orders.order import (
 from pairsim.orders.order_book import LINKS, WORKING
 from pairsim.portfolio.accounting import HOT, JIT, begin_order, end_order, pair_cell, settle
 from pairsim.portfolio.layout import ACCOUNT_WORDS, M_MARK, MARKET_WORDS, P_MARKET
-from pairsim.research.kernel_types import records
+from pairsim.research.kernel_types import integers, part, reals, records
 from pairsim.research.loop_layout import (
     C_EVENTS,
     C_NEXT_ID,
     C_ORDERS,
+    CURSOR_WORDS,
     ORDER_LOG,
+    R_CANDLES,
+    R_CLOSE,
+    R_CURSOR,
+    R_EQUITY,
+    R_EVENTS,
+    R_EVENTS_ROOM,
+    R_HIGH,
+    R_LINKS,
+    R_LOG,
+    R_LOG_ROOM,
+    R_LOW,
+    R_OPEN,
+    R_ORDERS,
+    R_ORDERS_ROOM,
+    R_PORTFOLIO,
+    R_SCRATCH,
+    R_STATE,
+    R_TABLE,
+    R_TABLE_WORDS,
+    R_TIMES,
+    R_VOLUME,
+    SCRATCH_DECISION,
+    SCRATCH_VIEW,
     X_CLOSE,
     X_COMPLETE,
     X_COUNT,
@@ -79,6 +103,45 @@ from pairsim.research.memory_reads import integer_at, real_at
 MARKET, STOP = int(OrderType.MARKET), int(OrderType.STOP)
 
 working_orders, events_at, order_log = records(WORKING), records(EVENT), records(ORDER_LOG)
+
+
+@njit(**HOT)
+def candles_of(a):
+    """times, opens, highs, lows, closes, volumes of a run, from its block of arguments."""
+    n = a[R_CANDLES]
+    return (
+        integers(a[R_TIMES], n), reals(a[R_OPEN], n), reals(a[R_HIGH], n), reals(a[R_LOW], n), reals(a[R_CLOSE], n),
+        reals(a[R_VOLUME], n),
+    )  # fmt: skip
+
+
+@njit(**HOT)
+def logs_of(a):
+    """orders (the book) and its links, events, the log of orders, equity (marked at each close), the cursor."""
+    return (
+        working_orders(a[R_ORDERS], a[R_ORDERS_ROOM]), integers(a[R_LINKS], 0),
+        events_at(a[R_EVENTS], a[R_EVENTS_ROOM]), order_log(a[R_LOG], a[R_LOG_ROOM]),
+        reals(a[R_EQUITY], 0), integers(a[R_CURSOR], CURSOR_WORDS),
+    )  # fmt: skip
+
+
+@njit(**HOT)
+def memory_of(a):
+    """Slots B of the traders, the portfolio (both also as floats), reservations."""
+    return (
+        integers(a[R_STATE], 0), reals(a[R_STATE], 0), integers(a[R_PORTFOLIO], 0), reals(a[R_PORTFOLIO], 0),
+        integers(a[R_TABLE], a[R_TABLE_WORDS]),
+    )  # fmt: skip
+
+
+@njit(**HOT)
+def scratch_of(a):
+    """Signals, view and decision of an evaluation: each as integers and as floats."""
+    out, outf = integers(a[R_SCRATCH], 0), reals(a[R_SCRATCH], 0)
+    return (
+        out, outf, part(out, SCRATCH_VIEW), part(outf, SCRATCH_VIEW), part(out, SCRATCH_DECISION),
+        part(outf, SCRATCH_DECISION),
+    )  # fmt: skip
 
 
 @njit(**HOT)
