@@ -41,6 +41,7 @@ from pairsim.portfolio.layout import P_MARKET
 
 (G_PORTFOLIO, G_BOARD, G_RING, G_FD, G_LOCKSTEP) = range(5)
 GATE_WORDS = 5
+SLEEP_NS = 500_000_000  # whoever has something wakes the gate; who takes a dead worker's place does so in any case
 SLICE_END = -1  # D_TRADER of the record that closes a slice in lockstep
 
 
@@ -121,7 +122,7 @@ def run_gate(mem, memf, lay, rings, table, held, count, marker, budget_ns):
             store_relaxed(mem, H_GATE_SLEEPS, 1)
             fence()
             if not _waiting(mem, rings) and (not lockstep or load_acquire(mem, H_BARRIER) <= mem[H_CHECKED]):
-                wait_word(mem, H_GATE_SLEEPS, 1, 100_000_000)
+                wait_word(mem, H_GATE_SLEEPS, 1, SLEEP_NS)
             store_relaxed(mem, H_GATE_SLEEPS, 0)
 
 

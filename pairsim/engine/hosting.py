@@ -72,7 +72,7 @@ from pairsim.strategies.compiler import StrategyCode
 
 log = logging.getLogger("pairsim.host")
 
-GATE_BUDGET_NS = 200_000_000
+GATE_BUDGET_NS = 500_000_000
 FINISH_SECONDS = 30.0  # how long a broker may take for what it has been asked already
 
 

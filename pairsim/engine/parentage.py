@@ -57,7 +57,7 @@ def _alive(pid: int) -> bool:
 
 
 def parent_alive(parent: int) -> bool:
-    """Whether our parent is still the process ``parent``: the portable path asks this every 100 ms."""
+    """Whether our parent is still the process ``parent``: the portable path asks this twice a second."""
     return os.getppid() == parent
 
 

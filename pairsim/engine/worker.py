@@ -11,7 +11,8 @@ import numpy as np
 
 from pairsim.channels.memory import Memory
 from pairsim.channels.ring import head, rouse
-from pairsim.engine.arena import W_CONTROLS, W_FAILURES, W_READY, WORKER_WORDS, Arena, write_mind
+from pairsim.channels.waiting import wake_word
+from pairsim.engine.arena import H_GATE_SLEEPS, W_CONTROLS, W_FAILURES, W_READY, WORKER_WORDS, Arena, write_mind
 from pairsim.engine.evaluation import BAD_MARKET, PROBLEM, RAISED
 from pairsim.engine.layout import (
     A_CLOSES,
@@ -71,7 +72,7 @@ from pairsim.strategies.compiler import StrategyCode
 from pairsim.strategies.machine_code import cpu_identity
 from pairsim.strategies.strategy import fields_of
 
-BUDGET_NS = 100_000_000  # the loop returns this often: messages, a parent that has gone
+BUDGET_NS = 500_000_000  # the loop returns this often: messages, a parent that has gone
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def warm() -> None:
         np.zeros((1, INDICATOR_WORDS), np.int64), np.zeros(1), scratch, info,
     )  # fmt: skip
     rouse(mem, candles, -1)
+    wake_word(mem, H_GATE_SLEEPS)
     head(mem, candles)
     room = 2 * ring_words(8, 64)  # zero words: a record for trader 0, its counter and slots
     rows[0, 0, T_A] = rows[0, 0, T_COMMIT] = room
@@ -209,8 +211,10 @@ class Worker:
 
     def run(self) -> None:
         """Drain the ring until the host has gone."""
-        # A predecessor may have died between clearing a flag and the wake-up.
+        # A predecessor may have died between clearing a flag and the wake-up, or before.
         rouse(self.mem, int(self.lay[L_CANDLES]), -1)
+        self.mem[H_GATE_SLEEPS] = 0
+        wake_word(self.mem, H_GATE_SLEEPS)
         self.mem[self.cell + W_READY] += 1
         self.wire.send(("ready", self.index))
         while True:

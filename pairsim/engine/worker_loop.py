@@ -102,7 +102,7 @@ AGAIN = 4  # inside only: the record takes another commit
 INFO_WORDS = 7
 SCRATCH_WORDS = 64  # of each of three blocks: signals, view, decision
 
-IDLE_NS = 100_000_000  # a look at the parent and at messages between two sleeps
+IDLE_NS = 500_000_000  # a look at the parent and at messages between two sleeps
 BATCH = 64  # records between two publications of the head
 ROOM_NS = 20_000_000  # how long the loop waits for room in the order ring before Python looks at messages
 
