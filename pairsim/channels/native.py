@@ -78,8 +78,9 @@ def _element(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 def _from_front() -> Any:
     @intrinsic
     def from_front(typing_context, array):
-        if not (isinstance(array, types.Array) and array.layout == "C"):
-            raise TypingError(f"from_front: needs a contiguous array, got {array}")
+        words = isinstance(array, types.Array) and array.dtype in (types.int64, types.float64)
+        if not (words and array.layout == "C"):
+            raise TypingError(f"from_front: needs a contiguous array of int64 or float64, got {array}")
 
         def generate(context, builder, signature, arguments):
             given = context.make_array(signature.args[0])(context, builder, arguments[0])

@@ -11,7 +11,18 @@ import pytest
 from numba import carray, cfunc, njit, types
 from numba.core.errors import TypingError
 
-from pairsim.channels.native import MAX_CALL_ARGUMENTS, address_of, call, copy_words, get_word, pointer, set_word
+from pairsim.channels.native import (
+    MAX_CALL_ARGUMENTS,
+    address_of,
+    call,
+    copy_words,
+    from_front,
+    get_word,
+    part,
+    pointer,
+    reals,
+    set_word,
+)
 
 HERE = Path(__file__).resolve().parent
 
@@ -141,6 +152,62 @@ def test_read_only_words_are_not_copied_onto():
     words = np.zeros(4, np.int64)
     words.flags.writeable = False
     with pytest.raises(TypingError, match="read-only"):
+        kernel(words)
+
+
+def test_from_the_front_a_table_is_its_elements_in_order():
+    @njit
+    def kernel(table):
+        words = from_front(table)
+        row = part(words, 4)
+        row[1] += 100
+        reals(row)[2] = 0.5
+        return row[0], len(words), len(row), address_of(row, 1) - address_of(words, 0)
+
+    table = np.arange(12).reshape(3, 4)
+    assert kernel(table) == (4, 12, 8, 40)
+    assert table[1].tolist() == [4, 105, int(np.array([0.5]).view(np.int64)[0]), 7]
+    assert table[0].tolist() == [0, 1, 2, 3] and table[2].tolist() == [8, 9, 10, 11]
+
+
+def test_from_the_front_no_index_is_asked_for_its_sign():
+    @njit
+    def counted(words, i):
+        return words[i]
+
+    @njit
+    def kernel(words, i):
+        return from_front(words)[i]
+
+    words = np.arange(3)
+    assert counted(words, 2) == kernel(words, 2) == 2
+    assert "icmp slt" in "".join(counted.inspect_llvm().values())
+    assert "icmp slt" not in "".join(kernel.inspect_llvm().values())
+
+
+def test_from_the_front_read_only_words_stay_so():
+    @njit
+    def read(words):
+        return from_front(words)[1]
+
+    @njit
+    def write(words):
+        from_front(words)[1] = 0
+
+    words = np.arange(3)
+    words.flags.writeable = False
+    assert read(words) == 1
+    with pytest.raises(TypingError, match="readonly"):
+        write(words)
+
+
+@pytest.mark.parametrize("words", [np.zeros(8, np.int64)[::2], np.zeros(4, np.int32)])
+def test_only_contiguous_words_have_a_front(words):
+    @njit
+    def kernel(words):
+        return from_front(words)[0]
+
+    with pytest.raises(TypingError, match="contiguous"):
         kernel(words)
 
 
