@@ -29,9 +29,9 @@ def _mutant(scene: str, *changes: tuple[str, str]) -> Mutant:
     return Mutant(scene, changes)
 
 
-VERSION = "version = mem[old + A_VERSION] & 1\n        row = rows"
-FRESH = "_copy_slot(mem, fresh, mind, size)\n            if closes:"
-COMMIT = "        compiler_fence()\n        store_release(mem, commit, n + 1)"
+VERSION = "version = mem[old + A_VERSION] & 1\n    row = part(rows"
+FRESH = "_copy_slot(mem, fresh, mind, size, LEAST_B)\n        if closes:"
+COMMIT = "    compiler_fence()\n    store_release(mem, commit, n + 1)\n    compiler_fence()\n    return 0 if last"
 CLOSES = "mem[new + A_CLOSES] = c + 1"
 SEQUENCE = "mem[new + am + AM_SEQUENCE] = mem[r + 1]"
 DUE = "mem[new + A_DUE], mem[new + A_DUE_BUCKET] = due, due_bucket"
@@ -45,15 +45,15 @@ MUTANTS = {
     "one slot A": _mutant(
         "several_traders",
         (VERSION, f"shadow, new = new, old; {VERSION}"),
-        (COMMIT, f"        _copy_slot(mem, shadow, new, words)\n{COMMIT}"),
+        (COMMIT, f"    _copy_slot(mem, shadow, new, words, LEAST_A)\n{COMMIT}"),
     ),
     "one slot B": _mutant(
         "several_traders",
         (FRESH, f"shadow, fresh = fresh, mind; {FRESH}"),
-        (COMMIT, f"        if closes or evaluates: _copy_slot(mem, shadow, fresh, size)\n{COMMIT}"),
+        (COMMIT, f"    if closes or evaluates: _copy_slot(mem, shadow, fresh, size, LEAST_B)\n{COMMIT}"),
     ),
     "c not committed with n": _mutant(
-        "several_traders", (f"{CLOSES}\n            _copy", f"{CLOSES}; mem[old + A_CLOSES] = c + 1\n            _copy")
+        "several_traders", (f"{CLOSES}\n        _copy", f"{CLOSES}; mem[old + A_CLOSES] = c + 1\n        _copy")
     ),
     "c not committed with n at a control record": _mutant(
         "controls", (f"{CLOSES}\n    if version", f"{CLOSES}; mem[old + A_CLOSES] = c + 1\n    if version")
