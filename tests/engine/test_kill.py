@@ -400,7 +400,7 @@ def test_a_successor_is_killed_behind_any_instruction_too(name: str) -> None:
     """From some of the memories a first death leaves, all that a second one can."""
     proof = Proof.of(SCENES[name])
     first = proof.kill_everywhere()
-    for i in random.Random(1).sample(range(1, len(first)), 12):
+    for i in random.Random(1).sample(range(1, len(first) - 1), 12):  # the last one leaves nothing to do
         wrong = [fault for memory in proof.kill_everywhere(first[i]) if (fault := proof.recover(memory))]
         assert not wrong, f"after a first death that left memory {i}: {wrong[0]}"
 
