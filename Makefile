@@ -21,11 +21,12 @@ STAMP := $(VENV)/.installed-$(KEY)
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test notebooks chromium js lab bench bench-peers check format soak kill install lock clean
+.PHONY: help demo test test-ipykernel6 notebooks chromium js lab bench bench-peers check format soak kill install lock clean
 
 help:
 	@echo 'make demo    environment, install, three traders on random candles for 30 s'
 	@echo 'make test    environment, install, all tests and notebooks'
+	@echo 'make test-ipykernel6  the tests of the notebook on ipykernel 6.31, in .venv-ipykernel6'
 	@echo 'make lab     JupyterLab on the notebooks'
 	@echo 'make bench   the benchmarks; their results belong in docs/benchmarks.md'
 	@echo 'make bench-peers  the backtest beside vectorbt and backtesting.py, which go into .venv-peers'
@@ -50,6 +51,20 @@ else
 	$(PYTEST) $(ARGS)
 endif
 	@$(MAKE) --no-print-directory notebooks
+
+# The notebook and its browser on the oldest ipykernel that pairsim stands by, all else as locked.
+KERNEL6 := .venv-ipykernel6
+KERNEL6_STAMP := $(KERNEL6)/.installed-$(KEY)
+
+test-ipykernel6: $(KERNEL6_STAMP) chromium
+	$(KERNEL6)/bin/python -m pytest $(ARGS) tests/notebook tests/browser
+
+$(KERNEL6_STAMP):
+	"$(PYTHON)" -m venv --clear $(KERNEL6)
+	sed 's/^ipykernel==.*/ipykernel==6.31.0/' requirements.lock > $(KERNEL6)/requirements.lock
+	$(KERNEL6)/bin/python -m pip install --quiet --disable-pip-version-check -r $(KERNEL6)/requirements.lock
+	$(KERNEL6)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
 
 # Executed, not compared. With their own warnings: the kernels' are Jupyter's, not ours.
 notebooks: $(STAMP)
@@ -124,5 +139,5 @@ lock:
 	"$$folder/bin/python" -m pip freeze --exclude pairsim; } > "$$folder/lock" && cp "$$folder/lock" requirements.lock
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(PEERS) $(KERNEL6) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find pairsim tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
