@@ -59,7 +59,7 @@ def chooser(label: str, names: Sequence[str], chosen: str, on_choice: Callable[[
     # The field is empty so that its list is whole; what is chosen stands in it as a hint.
     widget = ipywidgets.Combobox(
         options=list(names), placeholder=f"{chosen}  (type to search {len(names)})", description=label,
-        layout=layout, style=style, continuous_update=False,
+        layout=ipywidgets.Layout(width="360px"), style=style, continuous_update=False,
     )  # fmt: skip
 
     def chose(change: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = (
     Column("time", "time"), Column("market"), Column("trader"), Column("side", "side"), Column("type"),
     Column("quantity", "number"), Column("limit", "number"), Column("filled", "number"),
-    Column("average price", "number"), Column("status", "status"), Column("reason", width=200),
+    Column("average price", "number", width=104), Column("status", "status"), Column("reason", width=200),
     Column("order", width=120), Column("story", "detail"),
 )  # fmt: skip
 

@@ -180,7 +180,7 @@ class PositionsPanel(ViewPanel):
     slow = True
 
     def __init__(self, source: "Source") -> None:
-        number = [Column(n, "number") for n in ("quantity", "average price", "last price")]
+        number = [Column(n, "number", width=104) for n in ("quantity", "average price", "last price")]
         money = [Column(n, "number", digits=2) for n in ("value", "unrealised", "realised", "fees", "PnL")]
         columns = [Column("id", "detail"), Column("trader"), Column("market"), *number, *money]
         self.table = TableView(columns, key="id", title="Positions", newest_first=False, filters=("trader", "market"))
