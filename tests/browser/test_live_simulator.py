@@ -113,6 +113,19 @@ def test_a_slider_tunes_the_running_strategy(tab: Tab) -> None:
     tab.run('assert engine["SUI/USDT"].strategy.period == 15')
 
 
+def test_one_trader_is_paused_and_resumed(tab: Tab) -> None:
+    press(tab, "Pause trader")
+    until(lambda: "paused SUI/USDT" in tab.outcome(), "the outcome")
+    tab.page.locator(".pairsim-dashboard .lm-TabBar-tab", has_text="Traders").click()
+    traders = tab.page.locator(".pairsim-dashboard .pairsim[aria-label='Traders']")
+    state = traders.locator(".ps-rows .ps-tr", has_text="SUI/USDT").locator(".ps-status")
+    until(lambda: state.first.inner_text() == "paused", "the table of traders says so")
+    assert tab.tile("State") == "running"
+    press(tab, "Resume trader")
+    until(lambda: state.first.inner_text() == "active", "active again")
+    tab.page.locator(".pairsim-dashboard .lm-TabBar-tab", has_text="Orders").click()
+
+
 def test_another_market_is_shown(tab: Tab) -> None:
     chooser = tab.page.locator(".pairsim-dashboard select").filter(
         has=tab.page.locator("option", has_text="BTC/USDT  15s")
@@ -120,6 +133,13 @@ def test_another_market_is_shown(tab: Tab) -> None:
     chooser.select_option("BTC/USDT  15s")
     title = tab.page.locator(".pairsim-dashboard .ps-candles .ps-title")
     until(lambda: title.inner_text() == "BTC/USDT, 15s", "its candles")
+
+
+def test_a_swap_from_a_cell_is_seen_in_the_chart(tab: Tab) -> None:
+    readout = tab.page.locator(".pairsim-dashboard .ps-candles .ps-readout")
+    until(lambda: "rsi" in readout.inner_text(), "what the strategy sees")
+    tab.run('engine["BTC/USDT"].swap(ps.strategies.Simple(fast=2, slow=4))')
+    until(lambda: "slow" in readout.inner_text() and "rsi" not in readout.inner_text(), "what the next one sees")
 
 
 def test_an_order_tells_its_story(tab: Tab) -> None:
@@ -136,8 +156,8 @@ def test_it_keeps_moving_while_a_cell_blocks_the_kernel(tab: Tab, tmp_path: Path
     """How often it does is measured in benchmarks/notebook.py."""
     begun, go_on = tmp_path / "begun", tmp_path / "go_on"
     tab.start_cell(
-        f"import time, pathlib\npathlib.Path({str(begun)!r}).touch()\n"
-        f"while not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.01)"
+        f"import pathlib\npathlib.Path({str(begun)!r}).touch()\n"
+        f"while not pathlib.Path({str(go_on)!r}).exists(): sum(range(1000))"
     )
     until(begun.exists, "the cell runs")
     before = tab.drawn("lines")
@@ -165,6 +185,22 @@ def test_after_a_reload_it_is_whole_again(tab: Tab) -> None:
     until(lambda: orders(tab) >= rows, "all orders")
     drawn = tab.drawn("lines")
     until(lambda: tab.drawn("lines") > drawn + 3, "it moves again")
+
+
+def test_pictures_and_data_are_saved_from_the_page_and_from_a_cell(tab: Tab, lab: Lab) -> None:
+    equity = tab.page.locator(".pairsim-dashboard .ps-lines").first
+    for name, begins in (("PNG", b"\x89PNG"), ("CSV", b"timestamp,equity")):
+        equity.hover()
+        with tab.page.expect_download() as saved:
+            equity.get_by_role("button", name=name).click()
+        assert saved.value.suggested_filename == f"Equity.{name.lower()}"
+        assert Path(saved.value.path()).read_bytes().startswith(begins)
+    tab.run('Out[2].to_png("pictures"); Out[2].to_parquet("data")')
+    pictures = lab.notebooks / "pictures"
+    in_sight = {f"{name}.png" for name in ("summary", "equity", "pnl", "candles", "orders")}
+    until(lambda: {path.name for path in pictures.iterdir()} == in_sight, "pictures of what is in sight")
+    until(lambda: all(path.read_bytes().startswith(b"\x89PNG") for path in pictures.iterdir()), "that are pictures")
+    assert len(list((lab.notebooks / "data").glob("*.parquet"))) == 9
 
 
 def test_pictures_in_light_and_dark(tab: Tab) -> None:
