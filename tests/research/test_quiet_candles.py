@@ -83,22 +83,25 @@ def test_the_strategys_own_loop_changes_nothing(strategy: ps.Strategy, every: st
         assert fast.skipped == slow.skipped
 
 
-def test_nothing_changes_either_where_candles_are_missing() -> None:
+@pytest.mark.parametrize("every", ["1m", "5m"])
+def test_nothing_changes_either_where_candles_are_missing(every: str) -> None:
     whole = bars(30_000, 6)
     kept = np.random.default_rng(1).random(30_000) > 0.02
     kept[500:700] = False
     columns = Columns(whole.columns.symbols, *(column[kept] for column in whole.columns[1:]))
-    plan = make_plan([ps.Trader("BTC/USDT", Everything(), every="5m")], whole.interval_ns, markets=columns.symbols)
+    plan = make_plan([ps.Trader("BTC/USDT", Everything(), every=every)], whole.interval_ns, markets=columns.symbols)
     history = History(columns, whole.interval_ns)
-    series = history.series(0, parse_interval("5m"))
+    series = history.series(0, parse_interval(every))
     results = []
     for own_loop in (True, False):
         prepared = Prepared(plan, history, ps.SimBroker(), 10_000.0)
         if not own_loop:
             prepared._scan = 0
+        assert prepared.alone == own_loop
         results.append(prepared.run())
     assert results[0].equity.tobytes() == results[1].equity.tobytes()
     assert results[0].events.tobytes() == results[1].events.tobytes()
+    assert results[0].orders.tobytes() == results[1].orders.tobytes()
     # A candle behind a gap may complete two; only the later one is decided on, and then there is no own loop.
     assert results[0].evaluations[0] <= len(series)
 
