@@ -20,6 +20,7 @@ from pairsim.orders.order import OrderType
 from pairsim.store.journal import Journal
 
 LATENCIES = 4096
+MARKS = 10  # marks of equity between fills that are written down together: a commit of each cost an idle run a third
 _MARKET = int(OrderType.MARKET)
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
@@ -41,6 +42,7 @@ class Bookkeeper:
         self.order_to_fill: deque[int] = deque(maxlen=LATENCIES)
         self._spawn, self._fail = spawn, fail
         self._waiting: list[list[int]] = []
+        self._marks: list[tuple[int, float, float]] = []
         self._task: asyncio.Task[None] | None = None
 
     def fill(self, order: Order, pair: int, side: int, quantity: int, notional: int, fee: int) -> None:
@@ -66,7 +68,8 @@ class Bookkeeper:
                 now = clock.monotonic_ns()
                 self.order_to_fill.extend(now - row[7] for row in batch if row[0] == BOOK_FILL and row[7] > 0)
                 if not self.lockstep:
-                    self.journal.append("equity", [(int(self.mem[H_FEED_TIME]), equity, cash)])
+                    self._marks.append((int(self.mem[H_FEED_TIME]), equity, cash))
+                    self.write_marks()
         except StoreError as error:
             self._fail(str(error))
         finally:
@@ -93,4 +96,12 @@ class Bookkeeper:
         """Free running: equity at the last prices, now."""
         equity, cash = self._write(NO_ROWS, True)
         if journal and (time := int(self.mem[H_FEED_TIME])):
-            self.journal.append("equity", [(time, equity, cash)])
+            self._marks.append((time, equity, cash))
+            if len(self._marks) >= MARKS:
+                self.write_marks()
+
+    def write_marks(self) -> None:
+        """Journal the marks of equity that wait."""
+        if self._marks:
+            self.journal.append("equity", self._marks)
+            self._marks = []

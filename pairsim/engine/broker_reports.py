@@ -109,7 +109,8 @@ class BrokerReports:
     def event(self, order: Order, status: Status, reason: object) -> None:
         """Write a change of status down, if it may follow the present one."""
         self._check_thread()
-        if not may_follow(Status(order.status), status):
+        further_doubt = order.status == status == Status.UNKNOWN
+        if not further_doubt and not may_follow(Status(order.status), status):
             self.tell(
                 f"broker reported {status.name} for {order.client_order_id}, which is "
                 f"{Status(order.status).name}; ignored"

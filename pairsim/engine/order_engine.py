@@ -179,6 +179,8 @@ class OrderEngine:
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=2.0)
         await self._close_broker()
+        if not self.error:
+            self.books.write_marks()
 
     async def _close_broker(self) -> None:
         close = getattr(self.broker, "close", None)
@@ -412,7 +414,7 @@ class OrderEngine:
             what = f"the broker has not answered the cancel within {CANCEL_SECONDS:g} s"
         except _RAISED as error:
             what = f"cancel failed: {type(error).__name__}: {error}"
-        if order.status == Status.PENDING_CANCEL:
+        if order.status in (Status.PENDING_CANCEL, Status.UNKNOWN):
             self.reports.event(order, Status.UNKNOWN, what)
 
     # -- candles in, events out (simulated venue) ----------------------------------------------------------------------
