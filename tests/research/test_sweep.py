@@ -171,21 +171,21 @@ def test_instruments_of_symbols_are_obeyed() -> None:
 
 def test_each_indicator_is_computed_once_and_let_go_of_with_its_symbol(monkeypatch: pytest.MonkeyPatch) -> None:
     computed, held = [], []
-    outputs = Series.outputs
+    compute = Series._computed
 
     def counted(self: Series, indicator):
         if indicator not in self._outputs:
             computed.append((id(self), indicator))
             held.append(self)
-        return outputs(self, indicator)
+        return compute(self, indicator)
 
-    monkeypatch.setattr(Series, "outputs", counted)
+    monkeypatch.setattr(Series, "_computed", counted)
     ps.sweep(Cross, bars(500), {"fast": range(2, 12), "slow": range(6, 16)})
     assert len(computed) == len(set(computed)) == 14
     computed.clear(), held.clear()
     frame = ps.synthetic(["A/USDT", "B/USDT"], "1m", n=500, seed=3)
     ps.sweep(ps.strategies.RSI, frame, {"symbol": ["A/USDT", "B/USDT"], "period": [5, 9]})
-    assert not any(series._outputs for series in held)
+    assert held and not any(series._outputs for series in held)
 
 
 def test_logs_and_book_that_are_too_small_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
