@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import queue
-import select
 import signal
 import sys
 import threading
@@ -58,7 +57,7 @@ from pairsim.engine.parentage import pin_to
 from pairsim.engine.plan import make_plan
 from pairsim.engine.pool import DEADLY, DIED, HOPELESS, NOTHING, Pool
 from pairsim.engine.status import STATES, RunState
-from pairsim.engine.wire import Wire, unpacked
+from pairsim.engine.wire import Wire, readable, unpacked
 from pairsim.engine.worker import Setup, Version
 from pairsim.errors import EngineError, PairsimError
 from pairsim.feeds.feed import interval_of, is_lockstep
@@ -251,8 +250,7 @@ class Host:
     # -- messages and deaths -----------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        sources: list[Any] = [self.wire, self._notices[0], *self._heard()]
-        ready, _, _ = select.select(sources, [], [], 0.5)
+        ready = readable([self.wire, self._notices[0], *self._heard()], 0.5)
         if self._notices[0] in ready:
             os.read(self._notices[0], 4096)
             while not self._notes.empty():

@@ -38,7 +38,9 @@ def die_with_caller(caller: int) -> None:
         except OSError:  # an old kernel, or a sandbox that forbids it
             fd = None
         if fd is not None:
-            select.select([fd], [], [])
+            gone = select.poll()  # select() knows no descriptor above 1,023
+            gone.register(fd, select.POLLIN)
+            gone.poll()
         while fd is None and _alive(caller):
             time.sleep(_LOOK_SECONDS)
         os._exit(1)

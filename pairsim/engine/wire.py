@@ -55,7 +55,7 @@ class Wire:
         EOFError : the other end has gone. TimeoutError : nothing came in time.
         """
         while (message := self._next()) is _NOTHING:
-            if not self._readable(timeout):
+            if not readable([self], timeout):
                 raise TimeoutError(f"no message within {timeout} s")
             self._read()
         return message
@@ -73,7 +73,7 @@ class Wire:
         EOFError : the other end has gone.
         """
         gone: OSError | EOFError | None = None
-        while gone is None and self._readable(0):
+        while gone is None and readable([self], 0):
             try:
                 self._read()
             except (EOFError, ConnectionResetError) as error:
@@ -88,12 +88,6 @@ class Wire:
     def close(self) -> None:
         """Close this end."""
         self.sock.close()
-
-    def _readable(self, timeout: float | None) -> bool:
-        """Whether something comes within so many seconds. Not by select(), which knows no descriptor above 1,023."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(None if timeout is None else 1000 * timeout))
 
     def _read(self) -> None:
         data, ancillary, _, _ = self.sock.recvmsg(1 << 20, socket.CMSG_SPACE(16 * 4))
@@ -118,6 +112,19 @@ class Wire:
         message = pickle.loads(memoryview(self._buffer)[_LENGTH.size : end])
         del self._buffer[:end]
         return message
+
+
+def readable(sources: Iterable[Wire | int], timeout: float | None) -> list[Wire | int]:
+    """Which of these wires and descriptors have something to read, or have gone; within so many seconds the first has.
+
+    Not by select(), which knows no descriptor above 1,023.
+    """
+    poll, by_fd = select.poll(), {}
+    for source in sources:
+        fd = source if isinstance(source, int) else source.fileno()
+        poll.register(fd, select.POLLIN)
+        by_fd[fd] = source
+    return [by_fd[fd] for fd, _ in poll.poll(None if timeout is None else 1000 * timeout)]
 
 
 def packed(message: Any, by_value: Iterable[ModuleType] = ()) -> bytes:

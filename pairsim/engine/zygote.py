@@ -8,11 +8,10 @@ import gc
 import logging
 import os
 import signal
-from typing import Any
 
 from pairsim.channels.memory import Memory
 from pairsim.engine.parentage import die_with_parent, parent_alive
-from pairsim.engine.wire import Wire
+from pairsim.engine.wire import Wire, readable
 
 log = logging.getLogger("pairsim.zygote")
 
@@ -31,8 +30,6 @@ def zygote_main(wire: Wire, host: int) -> None:
     worker.warm()
     gc.collect()
     gc.freeze()
-    import select
-
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     os.set_blocking(write_end, False)
@@ -41,8 +38,7 @@ def zygote_main(wire: Wire, host: int) -> None:
     wire.send((READY, os.getpid()))
     try:
         while True:
-            sources: list[Any] = [wire, read_end]
-            ready, _, _ = select.select(sources, [], [], 0.5)
+            ready = readable([wire, read_end], 0.5)
             if not parent_alive(host):
                 return
             if read_end in ready:
