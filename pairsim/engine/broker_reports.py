@@ -21,6 +21,7 @@ from pairsim.portfolio.accounting import notional_of
 from pairsim.portfolio.layout import ACCOUNT_WORDS, M_BASE_SCALE, M_TO_QUOTE, MARKET_WORDS
 from pairsim.store.journal import Journal
 
+_LATEST = 2**63 - 1  # ns, what the journal holds
 _LEFT = {Status.SUBMITTED, Status.ACCEPTED, Status.PARTIALLY_FILLED, Status.PENDING_CANCEL, Status.UNKNOWN}
 
 
@@ -54,7 +55,9 @@ class BrokerReports:
         try:
             quantity, price, fee = float(quantity), float(price), float(fee)  # a Decimal, or a venue's text
             time = int(self.mem[H_FEED_TIME]) if timestamp is None else operator.index(timestamp)
-        except (TypeError, ValueError) as error:
+            if not -_LATEST <= time <= _LATEST:
+                raise OverflowError(f"timestamp={time} is no moment")
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise BrokerError(f"{fault}: {error}; timestamp is feed time in whole ns, or None for now") from None
         if not (isfinite(quantity) and isfinite(price) and isfinite(fee) and quantity > 0 and price > 0):
             raise BrokerError(f"{fault}: quantity and price must be finite numbers above 0, the fee finite")

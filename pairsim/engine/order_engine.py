@@ -80,11 +80,7 @@ CANCEL_SECONDS = 3.0  # a broker that does not answer a cancel by then leaves th
 _MARKET = int(OrderType.MARKET)
 _TYPES = [t.name for t in OrderType]
 _SIDES = {1: "BUY", -1: "SELL"}
-_RAISED = (
-    Exception,
-    SystemExit,
-    KeyboardInterrupt,
-)  # what user code may raise: an exit ends its order, no thread of ours
+_RAISED = (Exception, SystemExit, KeyboardInterrupt)  # by user code: an exit ends its order, no thread of ours
 _NO_PROTECTION = "this broker takes no stop_loss or take_profit; use SimBroker, or stop= and limit= orders"
 
 
@@ -125,6 +121,8 @@ class OrderEngine:
         self.slice_candles: list[list[int]] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self.sending: set[asyncio.Task[None]] = set()
+        self.pair_turns = [asyncio.Lock() for _ in plan.pairs]  # with a broker of one's own, see `_send`
+        self.submits: dict[int, asyncio.Future[None]] = {}  # by order id, while `submit` runs
         self.tick_to_order: deque[int] = deque(maxlen=LATENCIES)
         self.order_to_durable: deque[int] = deque(maxlen=LATENCIES)
         self.loop = asyncio.new_event_loop()
@@ -189,8 +187,9 @@ class OrderEngine:
         try:
             closing = close()
             if inspect.isawaitable(closing):
-                await asyncio.wait_for(closing, CANCEL_SECONDS)
-        except Exception as error:  # its orders are settled: nothing hangs on it
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await closing
+        except _RAISED as error:  # its orders are settled: nothing hangs on it
             self.on_error(f"broker.close failed: {type(error).__name__}: {error}")
 
     def _on_bell(self) -> None:
@@ -277,9 +276,11 @@ class OrderEngine:
             o = D_ORDER + j * ORDER_WORDS
             pair, side, kind, units = d[o], d[o + 1], d[o + 2], d[o + 3]
             market = self.plan.pairs[pair][1]
+            first, previous = pair != previous, pair
             if side == 0:
-                next_id = matching.ID_STEP * (self.count + 1)  # as the backtest numbers it
-                ready.append(_Cancel(pair, market, d[D_TIME], next_id))
+                if first:  # it takes back what worked before its decision, not what stands before it there
+                    next_id = matching.ID_STEP * (self.count + 1)  # as the backtest numbers it
+                    ready.append(_Cancel(pair, market, d[D_TIME], next_id))
                 continue
             self.count += 1
             base_scale = self.base_scales[market]
@@ -289,9 +290,8 @@ class OrderEngine:
                 _TYPES[kind], units / base_scale, f[o + 4], f[o + 5], f[o + 6], f[o + 7], d[o + 8],
                 float(self.memf[self.arena.board + market * BOARD_WORDS + BOARD_CLOSE]),
                 matching.ID_STEP * self.count, pair, market, side,
-                kind, units, emit_ns=d[D_EMIT], replaces=pair != previous,
+                kind, units, emit_ns=d[D_EMIT], replaces=first,
             )  # fmt: skip
-            previous = pair
             s = D_SNAPSHOT + (pair - self.first_pairs[trader]) * SNAPSHOT_WORDS
             snapshot = (d[s] / base_scale, f[s + 1], f[s + 2], d[D_CASH] / self.quote_scale, f[D_EQUITY], d[D_SEQUENCE])
             rows.append(order_row(order, wall, trader, d[D_N], j, None, snapshot))
@@ -359,19 +359,23 @@ class OrderEngine:
                 self.venue.submit(order)
 
     async def _send(self, order: "Order | _Cancel") -> None:
-        """Hand an order, or a cancel, to a broker of one's own."""
+        """Hand an order, or a cancel, to a broker of one's own. In a trader's market one goes after the other, so none
+        overtakes an order that still waits for what it replaces.
+        """
         try:
-            if isinstance(order, _Cancel) or order.replaces:
-                for other in self.live.working(order.pair):
-                    await self._cancel_order(other)
+            async with self.pair_turns[order.pair]:
+                if isinstance(order, _Cancel) or order.replaces:
+                    for other in self.live.working(order.pair):
+                        await self._cancel_order(other)
+                if isinstance(order, _Cancel) or self._halted(order):
+                    return
+                self.reports.event(order, Status.SUBMITTED, "")
+                self.live[order.venue_id] = order
+                self.submits[order.order_id] = taken = self.loop.create_future()
         except asyncio.CancelledError:  # by `drained`
             if isinstance(order, Order):
                 self._withdraw(order, matching.STOPPED)
             raise
-        if isinstance(order, _Cancel) or self._halted(order):
-            return
-        self.reports.event(order, Status.SUBMITTED, "")
-        self.live[order.venue_id] = order
         try:
             await self.broker.submit(order)  # type: ignore[union-attr]
         except asyncio.CancelledError:  # by `drained`, which has waited long enough
@@ -383,6 +387,9 @@ class OrderEngine:
                     f"submit of {order.client_order_id} failed ({type(error).__name__}: {error}): it may live at the "
                     f"broker, so trader {order.trader} waits until the broker reports what became of it"
                 )
+        finally:
+            del self.submits[order.order_id]
+            taken.set_result(None)
 
     def _halted(self, order: Order) -> bool:
         """Whether the kill switch came after an order's verdict; then it is withdrawn."""
@@ -402,13 +409,18 @@ class OrderEngine:
         self.books.soon()
 
     async def _cancel_order(self, order: Order) -> None:
-        """Ask a broker of one's own for a cancel. An order that is UNKNOWN may live: it is asked too, and stays so."""
+        """Ask a broker of one's own for a cancel, once it has taken the order: one that comes first finds nothing. An
+        order that is UNKNOWN may live: it is asked too, and stays so.
+        """
+        if (taken := self.submits.get(order.order_id)) is not None:
+            await asyncio.wait([taken], timeout=CANCEL_SECONDS)
         if may_follow(Status(order.status), Status.PENDING_CANCEL):
             order.status = Status.PENDING_CANCEL
         elif order.status != Status.UNKNOWN:  # it has ended while others were waited for
             return
         try:
-            await asyncio.wait_for(self.broker.cancel(order), CANCEL_SECONDS)  # type: ignore[union-attr]
+            async with asyncio.timeout(CANCEL_SECONDS):  # not wait_for, whose task an exit would take out of the loop
+                await self.broker.cancel(order)  # type: ignore[union-attr]
             return
         except TimeoutError:
             what = f"the broker has not answered the cancel within {CANCEL_SECONDS:g} s"

@@ -10,13 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from engine.examples import FOREVER, Counting, CountingPlain
+from engine.own_ports import Once, Withdrawing
 from engine.running import until
 
 import pairsim as ps
 from pairsim.engine.order_engine import BEHIND
+from pairsim.market.candle import CANDLE
 from pairsim.store.reader import Reader
 
 
@@ -270,7 +273,7 @@ def test_halt_latches_cancels_and_denies_with_the_reason():
 
 
 class Quiet:
-    """A few candles, then none until somebody writes into a pipe."""
+    """A few candles, then none until somebody writes into a pipe. It is live."""
 
     interval = "1s"
 
@@ -285,8 +288,48 @@ class Quiet:
             yield ps.Candle(symbols[0], k * 1_000_000_000, 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
+class Fed:
+    """Live; a candle for each byte that the test writes into its pipe."""
+
+    interval = "1s"
+
+    def __init__(self, pipe: Path) -> None:
+        os.mkfifo(pipe)
+        self.pipe = pipe
+
+    def candles(self, symbols: Sequence[str]) -> Iterator[ps.Candle]:
+        with self.pipe.open("rb", buffering=0) as pipe:
+            for k in range(1_000_000):
+                if not pipe.read(1):
+                    return
+                yield ps.Candle(symbols[0], k * 1_000_000_000, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+def fed(engine: ps.Engine, pipe: Any, reached: Callable[[], object], what: str) -> None:
+    """Candles until something is so; then wait until all of them have been taken."""
+    count = engine.status.candles
+
+    def another() -> object:
+        nonlocal count
+        count += pipe.write(b".")
+        return reached()
+
+    until(another, what)
+    until(lambda: engine.status.candles == count, "the last candle")
+
+
+class Stuck(Quiet):
+    """The same in one-candle arrays and not live: the thread that dispatches waits for the pipe."""
+
+    validated, speed = True, None
+
+    def candles(self, symbols: Sequence[str]) -> Iterator[Any]:
+        for k, candle in enumerate(super().candles(symbols)):
+            yield np.array([(0, k, *candle[1:])], CANDLE)
+
+
 def test_halt_latches_though_a_command_before_it_takes_long(tmp_path):
-    feed = Quiet(tmp_path / "pipe")
+    feed = Stuck(tmp_path / "pipe")
     with ps.Engine(ps.Trader("A/USDT", Levels()), feed) as engine, ThreadPoolExecutor(2) as threads:
         engine.wait(0)
         until(lambda: engine.status.candles >= 10, "candles")
@@ -299,6 +342,82 @@ def test_halt_latches_though_a_command_before_it_takes_long(tmp_path):
         feed.pipe.write_bytes(b"")
         waits.result(30)
         assert halted.result(30) == 0
+
+
+def test_a_live_feed_that_waits_for_its_next_candle_holds_up_no_control(tmp_path):
+    """Nobody writes into its pipe: whatever waited for a candle would fail."""
+    feed = Quiet(tmp_path / "pipe")
+    with ps.Engine(ps.Trader("A/USDT", Counting(hold=FOREVER)), feed) as engine:
+        engine.wait(0)
+        trader = engine["A/USDT"]
+        until(lambda: trader.health.evaluations == 20, "its candles")
+        trader.tune(hold=5)
+        trader.pause()
+        until(lambda: trader.health.state == "paused", "the pause")
+        trader.resume()
+        trader.swap(Levels())
+        trader.tune(period=5)
+        engine.pause()
+        engine.resume()
+        until(lambda: trader.health.state == "active", "an end of the pause")
+        journalled(engine, "A/USDT", ["tune", "pause", "resume", "swap", "tune"])
+        assert engine.status.candles == 20
+    assert engine.status.state == "stopped"
+
+
+def test_a_position_that_no_candle_closes_is_told_when_a_stop_should_have_flattened(tmp_path):
+    feed = Fed(tmp_path / "pipe")
+    engine = ps.Engine(ps.Trader("A/USDT", Once()), feed).start()
+    with feed.pipe.open("wb", buffering=0) as pipe:
+        fed(engine, pipe, lambda: engine.portfolio.positions["quantity"].to_list() == [3.0], "a position")
+        with pytest.warns(RuntimeWarning, match=r"1 position\(s\) are still open: no further candle came"):
+            engine.stop(flatten=True)
+    assert engine.status.state == "stopped"
+    assert engine.portfolio.positions["quantity"].to_list() == [3.0]
+
+
+def test_flatten_twice_closes_a_position_once(tmp_path):
+    """No candle comes between the two, so the first order is still under way."""
+    feed = Fed(tmp_path / "pipe")
+    with (
+        ps.Engine(ps.Trader("A/USDT", Once()), feed, ps.SimBroker(short=True)) as engine,
+        feed.pipe.open("wb", buffering=0) as pipe,
+    ):
+        fed(engine, pipe, lambda: engine.portfolio.positions["quantity"].to_list() == [3.0], "a position")
+        assert [engine.flatten(), engine.flatten()] == [1, 0]
+        fed(engine, pipe, lambda: engine.status.open_orders == 0, "its fill")
+        assert engine.portfolio.positions["quantity"].to_list() == [0.0]
+        assert engine.orders["side"].to_list() == ["BUY", "SELL"]
+
+
+def test_a_cancel_reaches_the_venue_after_the_order_it_takes_back():
+    """As fast as it goes: the order waits for the disk while the next decision comes."""
+    with running(ps.Trader("A/USDT", Withdrawing()), speed=None, broker=ps.SimBroker(latency="50ms")) as engine:
+        until(lambda: engine.status.orders > 1_000, "orders")
+        ends = pl.DataFrame()
+
+        def settled() -> bool:
+            nonlocal ends
+            ends = engine.orders.head(1_000)
+            return set(ends["status"].unique()) == {"CANCELED"}
+
+        until(settled, "their ends")
+    assert ends["reason"].unique().to_list() == ["canceled by the strategy"]
+
+
+def test_a_journal_that_fails_while_nothing_trades_halts_trading(tmp_path):
+    with running(ps.Trader("A/USDT", Once()), store=tmp_path / "run.db") as engine:
+        until(lambda: engine.status.fills == 1, "the only trade")
+        until(lambda: engine.status.open_orders == 0, "nothing under way")
+        with contextlib.closing(sqlite3.connect(engine._path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # the journal waits for this lock for 5 s, then it gives up
+            until(lambda: engine.status.trading == "halted", "a halt")
+        until(lambda: engine.status.state == "failed", "the failure")
+        assert "database is locked" in engine.status.error
+        assert engine.status.error.startswith("order engine: ")
+        with pytest.raises(ps.errors.EngineError, match="database is locked"):
+            engine.unhalt()
+    assert engine.portfolio.positions["quantity"].to_list() == [3.0]
 
 
 def test_a_market_order_that_waits_for_its_candle_is_seen_to_work(tmp_path):

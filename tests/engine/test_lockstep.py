@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 from engine.examples import Counting, Everything, EverythingPlain, Spread
 from engine.lockstep import assert_same, backtested, left_by
+from engine.own_ports import Withdrawing
 from engine.running import finish
 
 import pairsim as ps
@@ -71,6 +72,23 @@ def test_every_option_of_the_simulated_venue(two_markets, broker):
     assert len(want.fills) > 50
     feed = ps.ReplayFeed(frame, speed=None, lockstep=True)
     with ps.Engine(everybody(), feed, broker, cash=cash, instruments=instruments, workers=2) as engine:
+        finish(engine)
+        assert_same(left_by(engine), want)
+
+
+@pytest.mark.parametrize("latency", ["0s", "90s"])
+def test_orders_that_are_taken_back(two_markets, latency):
+    frame, broker = two_markets.head(300), ps.SimBroker(latency=latency)
+    traders = [
+        ps.Trader("A/USDT", Withdrawing(), name="a candle later"),
+        ps.Trader("B/USDT", Withdrawing(both=True), name="in the same decision"),
+    ]
+    want = backtested(traders, frame, broker=broker)
+    ends = [row[8:] for row in want.orders.values()]
+    assert ends.count(("CANCELED", 0.0, "canceled by the strategy")) > 70
+    # a cancel takes back what worked before its decision
+    assert ends.count(("CANCELED", 0.0, "replaced by a new signal")) > 140
+    with ps.Engine(traders, ps.ReplayFeed(frame, speed=None, lockstep=True), broker) as engine:
         finish(engine)
         assert_same(left_by(engine), want)
 
