@@ -168,7 +168,8 @@ class Worker:
             arena.order_rings[index],
         )
         self.lay[L_PORTFOLIO], self.lay[L_CELL], self.lay[L_CAPACITY] = arena.portfolio, self.cell, arena.sizes.candles
-        for version in self.setup.versions:
+        versions, self.setup = self.setup.versions, replace(self.setup, versions=())  # `codes` keeps those in use
+        for version in versions:
             self.add(version)
         self.subscribers, self.subscription = self._subscriptions()
         self.at = int(head(self.mem, arena.candle_rings[index]))
