@@ -154,8 +154,10 @@ def _show(mem, lay, records, first, last, newest, sequences):
             mem[cell + BOARD_NUMBER] = sequences[m] - 1
             write_end(mem, cell)
     if last > first:
+        time = records[8 * (last - 1) + 2] + lay[F_BASE]
+        if mem[H_DISPATCHED] == 0 or time > mem[H_FEED_TIME]:  # the markets of a live feed may be out of step
+            mem[H_FEED_TIME] = time
         mem[H_DISPATCHED] += last - first
-        mem[H_FEED_TIME] = records[8 * (last - 1) + 2] + lay[F_BASE]
 
 
 @njit(**JIT)

@@ -55,7 +55,7 @@ from pairsim.engine.status import STATES, TRADINGS, RunState, Status, Trading
 from pairsim.engine.trader import Trader
 from pairsim.engine.wire import Wire
 from pairsim.errors import EngineDied, EngineError, InputError
-from pairsim.feeds.feed import Feed, check_markets, interval_of, speed_of
+from pairsim.feeds.feed import Feed, check_markets, interval_of, is_lockstep, speed_of
 from pairsim.market.instrument import Instrument
 from pairsim.orders.limits import RiskLimits, write_limits
 from pairsim.portfolio.layout import init_portfolio, portfolio_words
@@ -124,6 +124,7 @@ class Engine:
         self._store = checked_store(store)
         base_ns = interval_of(feed)
         speed_of(feed)
+        is_lockstep(feed)
         self._plan = make_plan(self._traders, base_ns, self._instruments)
         check_markets(feed, self._plan.symbols)
         opened = np.zeros(portfolio_words(len(self._plan.instruments), 0), np.int64)

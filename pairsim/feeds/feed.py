@@ -82,8 +82,21 @@ def speed_of(feed: Feed) -> float | None:
 
 
 def is_lockstep(feed: Feed) -> bool:
-    """Whether the engine goes time slice by time slice."""
-    return bool(getattr(feed, "lockstep", False))
+    """Whether the engine goes time slice by time slice.
+
+    Raises
+    ------
+    InputError
+        It should, and the feed is live: its slices would be single candles.
+    """
+    if not getattr(feed, "lockstep", False):
+        return False
+    if is_live(feed):
+        raise InputError(
+            f"{_name(feed)} has lockstep=True and no speed: such a feed is live, and its candles come one by one; give "
+            f"it speed = None (as fast as it goes) or a factor, or no lockstep"
+        )
+    return True
 
 
 def start_of(feed: Feed) -> int | None:

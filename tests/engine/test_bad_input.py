@@ -1,7 +1,9 @@
 """What an engine cannot run it refuses at the door: the value, the limit and the next step."""
 
 import threading
+from fractions import Fraction
 
+import numpy as np
 import polars as pl
 import pytest
 from engine.examples import Counting, Spread
@@ -139,6 +141,13 @@ def test_cash_that_is_none(cash):
     refused("cash=.* must be a number above 0", trader(), replay(), cash=cash)
 
 
+@pytest.mark.parametrize("cash", [np.int64(1_000), np.float32(1_000.0), Fraction(1_000)])
+def test_cash_is_a_number_of_any_kind(cash):
+    engine = ps.Engine(trader(), replay(), cash=cash)
+    assert engine.portfolio.cash == 1_000.0
+    assert ps.backtest(Counting(), BARS.filter(symbol="BTC/USDT"), cash=cash).equity["equity"][0] == 1_000.0
+
+
 def test_more_cash_than_can_be_counted():
     refused("cash=.* must be from 0 to 90,000,000,000.*smaller quote_scale", trader(), replay(), cash=1e12)
 
@@ -166,6 +175,20 @@ def test_a_feed_whose_pace_is_none():
             return iter(())
 
     refused("speed=-1.0: give a factor above 0", trader(), Feed())
+
+
+def test_a_live_feed_in_lockstep():
+    """Without a speed it is live: its candles would be slices of their own."""
+
+    class Feed:
+        interval, lockstep = "1m", True
+
+        def candles(self, symbols):
+            return iter(())
+
+    refused(r"Feed has lockstep=True and no speed: .* give it speed = None", trader(), Feed())
+    Feed.speed = None
+    ps.Engine(trader(), Feed())
 
 
 def test_instruments_that_are_none():

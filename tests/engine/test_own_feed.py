@@ -1,7 +1,7 @@
 """A feed of one's own in ten lines: paced, fast, live, in lockstep; and what happens when it goes wrong."""
 
 import pytest
-from engine.own_ports import Live, Sawtooth, Steady
+from engine.own_ports import SECOND, Live, Once, Sawtooth, Steady
 from engine.running import finish, output_of, python
 
 import pairsim as ps
@@ -41,11 +41,13 @@ def test_bad_candles_are_not_traded_but_counted():
     [
         ("raises", "ConnectionError: the exchange is closed"),
         ("market", "XRP/USDT"),
-        ("text", "Sawtooth yielded str: yield Candle(...) tuples"),
+        ("text", "yielded str: yield Candle(...) tuples"),
+        ("exits", "SystemExit: no more candles"),
     ],
 )
-def test_a_feed_that_fails_fails_the_run_and_says_why(fault, message):
-    with ps.Engine(trader(), Sawtooth(fault=fault)) as engine:
+@pytest.mark.parametrize("kind", [Sawtooth, Live])
+def test_a_feed_that_fails_fails_the_run_and_says_why(fault, message, kind):
+    with ps.Engine(trader(), kind(fault=fault)) as engine:
         assert engine.wait(240) == "failed"
         assert message in engine.status.error
         assert engine.status.error.startswith("feed: ")
@@ -53,6 +55,22 @@ def test_a_feed_that_fails_fails_the_run_and_says_why(fault, message):
     assert engine.status.state == "failed"
     assert engine.status.candles <= 100
     assert engine.orders.height == engine.status.orders
+
+
+class OutOfStep(Live):
+    """One market is ten candles ahead of the other."""
+
+    def candles(self, symbols):
+        for k in range(50):
+            for symbol, ahead in zip(symbols, (10, 0), strict=True):
+                yield ps.Candle(symbol, (k + ahead) * SECOND, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+def test_time_does_not_go_back_where_the_markets_of_a_live_feed_are_out_of_step():
+    with ps.Engine([ps.Trader(m, Once()) for m in ("A/USDT", "B/USDT")], OutOfStep()) as engine:
+        finish(engine)
+        assert engine.status.candles == 100
+        assert engine.status.feed_time == 60 * SECOND  # the last candle closes at 50
 
 
 SCRIPT = """
