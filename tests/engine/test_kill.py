@@ -3,6 +3,7 @@
 The long campaigns are marked ``kill`` (make kill).
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -256,9 +257,18 @@ def test_control_records_are_handled_once_whenever_the_worker_is_killed(tmp_path
 
     def shoot(machine: Machine) -> None:
         """At once, without waiting for the successor: the next command meets a worker that is dead or beginning."""
-        worker = machine.until(lambda: machine.named("pairsim-worker-0"), "the worker has a process")
-        time.sleep(chance.uniform(0.0, 0.02))
-        os.kill(worker.pid, signal.SIGKILL)
+        wait = chance.uniform(0.0, 0.02)
+
+        def shot() -> bool:
+            worker = machine.named("pairsim-worker-0")
+            time.sleep(wait)
+            if worker is not None:
+                with contextlib.suppress(ProcessLookupError):  # the last one shot, which had not quite gone
+                    os.kill(worker.pid, signal.SIGKILL)
+                    return True
+            return False
+
+        machine.until(shot, "the worker has a process")
         kills[0] += 1
 
     controlled(tmp_path / "disturbed", shoot).assert_equals(undisturbed)
