@@ -16,7 +16,10 @@ def text(engine: "Engine") -> str:
     """An engine in a line."""
     names = [t.name for t in engine._traders]
     shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-    return f"Engine({shown}; {engine._feed!r}, {engine._broker!r}): {engine.status}"
+    failed = [handle.name for handle in engine.traders if handle.counters.state == "failed"]
+    more = " …" if len(failed) > 4 else ""
+    wrong = f"; failed: {', '.join(failed[:4])}{more}, see engine[{failed[0]!r}].health" if failed else ""
+    return f"Engine({shown}; {engine._feed!r}, {engine._broker!r}): {engine.status}{wrong}"
 
 
 def html(engine: "Engine") -> str:

@@ -221,6 +221,9 @@ def cut(records: Records) -> Iterator[Records]:
         begin = end
 
 
+_HOPELESS = 5  # candles off the grid, nine in ten: the times are in another unit, not wrong by chance
+
+
 class _Gate:
     """Lets good candles pass and counts the others; remembers each market's last time from one array to the next."""
 
@@ -233,6 +236,7 @@ class _Gate:
         self._in_order = in_order  # also across markets: a slice that is over must not get another candle
         self._latest = NO_TIME
         self._row = 0
+        self._off_grid = 0
 
     def good(self, records: Records) -> Records:
         market = records["kind_market"]
@@ -252,7 +256,14 @@ class _Gate:
         if not good.all():
             self._quarantine.add(Columns(self._symbols, *fields), reasons, self._row)
             records = records[good]
+            self._off_grid += int((reasons == Reason.OFF_GRID).sum())
         self._row += len(reasons)
+        if self._off_grid >= _HOPELESS and self._off_grid > 0.9 * self._row:
+            raise FeedError(
+                f"{self._name}: {self._off_grid} of {self._row} candles have times that are no multiples of its "
+                f"interval ({format_interval(self._interval_ns)}), the last {int(fields[1][-1])}: give open times in "
+                "whole ns since 1970, on the grid of the interval"
+            )
         return records
 
 

@@ -1,5 +1,6 @@
 """A sweep over two axes as a plotly figure, readable on white and on black. plotly is imported when one is made."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _OTHERS: Final = {"best": np.fmax, "worst": np.fmin, "mean": None}
 _INK: Final = "#7f7f7f"  # has contrast on both
 _CLEAR: Final = "rgba(0,0,0,0)"
+_AXIS: Final = {True: "linear", False: "category"}
 
 
 def heatmap(sweep: "Sweep", x: str, y: str, metric: str | None, others: str) -> "Figure":
@@ -36,6 +38,7 @@ def heatmap(sweep: "Sweep", x: str, y: str, metric: str | None, others: str) -> 
     chart: Any = graph_objects.Figure()
     labels = {axis: [str(value) for value in space.axes[axis]] for axis in (x, y)}
     numeric = {axis: not any(isinstance(value, str | bool) for value in space.axes[axis]) for axis in (x, y)}
+    numeric = {axis: numeric[axis] and _even(space.axes[axis]) for axis in (x, y)}  # else cells of unequal size
     at = {axis: list(space.axes[axis]) if numeric[axis] else labels[axis] for axis in (x, y)}
     chart.add_heatmap(
         x=at[x], y=at[y], z=shown, colorscale="Cividis", reversescale=sign < 0, colorbar={"title": {"text": name}},
@@ -52,10 +55,16 @@ def heatmap(sweep: "Sweep", x: str, y: str, metric: str | None, others: str) -> 
     chart.update_layout(
         title=f"{name}" + (f", {others} over {', '.join(more)}" if more else ""), showlegend=False,
         paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR, font={"color": _INK}, margin={"l": 60, "r": 20, "t": 50, "b": 50},
-        xaxis={"title": {"text": x}, "showgrid": False, "zeroline": False},
-        yaxis={"title": {"text": y}, "showgrid": False, "zeroline": False},
+        xaxis={"title": {"text": x}, "showgrid": False, "zeroline": False, "type": _AXIS[numeric[x]]},
+        yaxis={"title": {"text": y}, "showgrid": False, "zeroline": False, "type": _AXIS[numeric[y]]},
     )  # fmt: skip
     return chart
+
+
+def _even(values: Sequence[Any]) -> bool:
+    """Whether the values of an axis are equally far apart."""
+    steps = np.diff(np.sort(np.array(values, np.float64)))
+    return bool(np.allclose(steps, steps[:1]))
 
 
 def _gathered(sweep: "Sweep", x: str, y: str, values: np.ndarray, others: str) -> np.ndarray:

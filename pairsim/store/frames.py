@@ -71,7 +71,7 @@ def orders(
         "stop_price",
         "stop_loss",
         "take_profit",
-        _time("expires_ns").alias("expires"),
+        _time(pl.when(pl.col("expires_ns") > 0).then("expires_ns")).alias("expires"),
         _time("wall_ns").alias("wall_time"),
         "order_id",
         "parent_order_id",
@@ -218,8 +218,8 @@ def _number(status: Status) -> pl.Expr:
     return pl.lit(int(status), pl.Int64)
 
 
-def _time(column: str) -> pl.Expr:
-    return pl.col(column).cast(_TIME)
+def _time(column: str | pl.Expr) -> pl.Expr:
+    return (pl.col(column) if isinstance(column, str) else column).cast(_TIME)
 
 
 def _quantity(column: str) -> pl.Expr:

@@ -57,7 +57,7 @@ class StoreLock:
                 os.close(fd)
                 raise StoreError(
                     f"store {store} is in use by another engine{f' (process {owner})' if owner else ''}; "
-                    f"stop that one, attach to it, or choose another path"
+                    f"stop that one, or choose another path"
                 ) from error
             except OSError as error:
                 os.close(fd)

@@ -241,9 +241,9 @@ def _attribute(strategy: Strategy, function: types.FunctionType, node: ast.Attri
         if node.attr in fields_of(strategy):
             return
         known = inspect.getattr_static(type(strategy), node.attr, _MISSING)
-        if known is _MISSING or node.attr in strategy.__dict__:
-            does = "reads" if isinstance(node.ctx, ast.Load) else "sets"
-            yield f"{does} self.{node.attr}, which is not declared with ps.state()"
+        sets = not isinstance(node.ctx, ast.Load)
+        if sets or known is _MISSING or node.attr in strategy.__dict__:
+            yield f"{'sets' if sets else 'reads'} self.{node.attr}, which is not declared with ps.state()"
         elif isinstance(known, classmethod):
             yield f"calls the classmethod self.{node.attr}()"
         elif isinstance(known, dict | list | set):

@@ -386,7 +386,7 @@ def test_flatten_twice_closes_a_position_once(tmp_path):
         fed(engine, pipe, lambda: engine.portfolio.positions["quantity"].to_list() == [3.0], "a position")
         assert [engine.flatten(), engine.flatten()] == [1, 0]
         fed(engine, pipe, lambda: engine.status.open_orders == 0, "its fill")
-        assert engine.portfolio.positions["quantity"].to_list() == [0.0]
+        until(lambda: engine.portfolio.positions["quantity"].to_list() == [0.0], "its booking")
         assert engine.orders["side"].to_list() == ["BUY", "SELL"]
 
 

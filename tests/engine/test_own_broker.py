@@ -153,7 +153,7 @@ def test_one_that_never_answers_does_not_hold_up_the_stop(tmp_path):
     engine.stop()
     assert engine.status.state == "stopped"
     assert engine.orders["status"].to_list() == ["UNKNOWN"]
-    assert engine.orders["reason"][0] == "the engine stopped before the broker had answered"
+    assert engine.orders["reason"][0] == "the broker has not answered the cancel within 3 s"
     assert len(sent(tmp_path / "ledger")) == 1
     assert sent(tmp_path / "ledger", "cancel") == sent(tmp_path / "ledger")  # it may live: it is asked for all the same
 
@@ -216,7 +216,7 @@ def test_an_order_that_waits_for_a_cancel_is_not_sent_after_a_halt(tmp_path):
             ledger.with_suffix(".go").touch()
             halted.result(60)
         until(lambda: engine.status.open_orders == 0, "the end of what was on its way")
-        second = engine.orders.row(1, named=True)
+    second = engine.orders.row(1, named=True)
     assert (second["status"], second["reason"]) == ("CANCELED", "halted")
     assert len(sent(ledger)) == 1
 
@@ -232,7 +232,7 @@ def test_what_is_being_closed_is_not_closed_again(tmp_path):
         assert [engine.flatten(), engine.flatten()] == [1, 0]
         ledger.with_suffix(".go").touch()
         until(lambda: engine.status.open_orders == 0, "the fill")
-        assert engine.portfolio.positions["quantity"].to_list() == [0.0]
+        until(lambda: engine.portfolio.positions["quantity"].to_list() == [0.0], "its booking")
         assert engine.flatten() == 0
     assert engine.orders["side"].to_list() == ["BUY", "SELL"]
 

@@ -129,6 +129,13 @@ def test_a_bad_candle_is_not_delivered_but_counted_with_its_reason(bad, reason, 
     assert quarantine.first[0].row == 2 and "1 candles quarantined" in repr(quarantine)
 
 
+@pytest.mark.parametrize("pace", [{}, {"speed": 1.0}])
+@pytest.mark.parametrize("unit", [10**6, 10**9])  # ms and s: the first of them may fit by chance
+def test_times_in_another_unit_are_said_to_be(unit, pace):
+    with pytest.raises(FeedError, match=r"no multiples of its interval .*ns since 1970"):
+        read(Given(*(good(at=1_700_000_000 * S // unit + k * S // unit) for k in range(20)), **pace))
+
+
 def test_a_late_market_is_out_of_order_in_a_paced_feed_and_welcome_in_a_live_one():
     items = good("A/B", 0), good("A/B", S), good("C/D", 0), good("C/D", S)
     parts, quarantine = read(Given(*items))

@@ -70,6 +70,14 @@ def test_a_heatmap_shows_each_place_and_the_best(table: Sweep) -> None:
     assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"  # light or dark shows through
 
 
+def test_cells_are_of_one_size_though_the_steps_are_not() -> None:
+    uneven = ps.sweep(Cross, bars(500), {"fast": [2, 3, 9], "slow": [12, 14]}, metric="total_return")
+    figure = uneven.heatmap("fast", "slow")
+    assert list(figure.data[0].x) == ["2", "3", "9"] and list(figure.data[0].y) == [12, 14]
+    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("category", "linear")
+    assert figure.data[1].x[0] == str(uneven.best.parameters["fast"])
+
+
 @pytest.mark.parametrize(("others", "reduce"), [("best", np.max), ("mean", np.mean), ("worst", np.min)])
 def test_other_axes_are_reduced_as_asked(others: str, reduce) -> None:
     rsi = ps.sweep(

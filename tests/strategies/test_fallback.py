@@ -68,6 +68,12 @@ def test_a_fallback_names_line_and_reason(body: str) -> None:
     assert code.reason == f"plain Python: {where}"
 
 
+def test_an_attribute_of_the_class_is_no_state() -> None:
+    source = "class Count(ps.Strategy):\n  n = 0\n  def generate_signal(self, ctx):\n    self.n += 1"
+    code = ps.prepare(cell(source)["Count"]())
+    assert code.reason == "plain Python: line 4 sets self.n, which is not declared with ps.state()"
+
+
 def test_a_global_array_too_large_to_freeze_means_plain_python() -> None:
     cls = method("return ps.buy(TABLE[ctx.index])", TABLE=np.ones(200_000))
     reason = ps.prepare(cls()).reason
