@@ -49,7 +49,8 @@ class VenueDesk:
         if order.replaces:
             self.venue.cancel_working(order.market, order.pair, arrival, matching.REPLACED)
         self.live[order.venue_id] = order
-        self._wants_candles(order.market, 1)  # before the look at the board: a candle in between is not missed unsaid
+        # Before the look at the board: at most a candle of the block that is being sent now is missed and not called late.
+        self._wants_candles(order.market, 1)
         order.status = Status.ACCEPTED
         board = self.arena.board + order.market * BOARD_WORDS
         if not self.lockstep and self.mem[board + BOARD_NUMBER] >= 0 and self.mem[board + BOARD_TIME] >= arrival:
