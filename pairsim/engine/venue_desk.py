@@ -49,7 +49,7 @@ class VenueDesk:
         if order.replaces:
             self.venue.cancel_working(order.market, order.pair, arrival, matching.REPLACED)
         self.live[order.venue_id] = order
-        # Before the look at the board: at most a candle of the block that is being sent now is missed and not called late.
+        # Before the look at the board: at most a candle of the block being sent now is missed and not called late.
         self._wants_candles(order.market, 1)
         order.status = Status.ACCEPTED
         board = self.arena.board + order.market * BOARD_WORDS
