@@ -59,15 +59,16 @@ def forming_candle(mem: np.ndarray, arena: Arena, market: int, interval: int) ->
     """The candle that is not closed yet: open time, and open, high, low, close, volume; None between two candles."""
     head = arena.series_heads + arena.series_keys.index((market, interval)) * SERIES_WORDS
     cell = mem[head : head + SERIES_WORDS]
-    before = cell.copy()
+    before = cell.tobytes()
     for _ in range(TRIES):
-        after = cell.copy()
-        if np.array_equal(before, after):
+        after = cell.tobytes()
+        if before == after:
             break
         before = after
-    if before[SR_COUNT] == 0:
+    words = np.frombuffer(before, np.int64)
+    if words[SR_COUNT] == 0:
         return None
-    return int(before[SR_BUCKET]), before[SR_OPEN : SR_VOLUME + 1].view(np.float64)
+    return int(words[SR_BUCKET]), words[SR_OPEN : SR_VOLUME + 1].view(np.float64)
 
 
 def candles_frame(

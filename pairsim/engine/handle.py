@@ -1,6 +1,7 @@
 """The handle of one trader of a running engine: tune, swap, pause, resume, health."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,22 @@ if TYPE_CHECKING:
     from pairsim.engine.engine import Engine
 
 _STATES = ("active", "paused", "failed")
+
+
+def counters_of(engine: "Engine", traders: Sequence[int]) -> tuple[Health, ...]:
+    """`TraderHandle.counters` of several traders, by index: a hundred cost little more than one."""
+    mem = engine._mem
+    if mem is None:
+        return (Health("active", 0, 0, 0, 0),) * len(traders)
+    rows = engine._rows[list(traders)]
+    a = rows[:, T_A] + (mem[rows[:, T_COMMIT]] & 1) * rows[:, T_A_WORDS]
+    versions = mem[a + A_VERSION]
+    for k in np.flatnonzero(versions).tolist():
+        rows[k] = engine._version_rows.get((traders[k], int(versions[k])), rows[k])
+    b = rows[:, T_B] + (mem[a + A_CLOSES] & 1) * rows[:, T_B_WORDS]
+    states = [_STATES[status] for status in mem[b + B_STATUS].tolist()]
+    counts = (mem[b + word].tolist() for word in (B_EVALUATED, B_NUMBER, B_SKIPPED, B_ERRORS))
+    return tuple(map(Health, states, *counts))
 
 
 class TraderHandle:
@@ -103,23 +120,7 @@ class TraderHandle:
     @property
     def counters(self) -> Health:
         """What `health` says without the text of a failure, so the host need not be asked."""
-        engine = self._engine
-        mem = engine._mem
-        if mem is None:
-            return Health("active", 0, 0, 0, 0)
-        row = engine._rows[self._index]
-        n = int(mem[row[T_COMMIT]])
-        a = int(row[T_A]) + (n & 1) * int(row[T_A_WORDS])
-        if mem[a + A_VERSION] != 0:
-            row = engine._version_rows.get((self._index, int(mem[a + A_VERSION])), row)
-        b = int(row[T_B]) + (int(mem[a + A_CLOSES]) & 1) * int(row[T_B_WORDS])
-        return Health(
-            _STATES[int(mem[b + B_STATUS])],
-            int(mem[b + B_EVALUATED]),
-            int(mem[b + B_NUMBER]),
-            int(mem[b + B_SKIPPED]),
-            int(mem[b + B_ERRORS]),
-        )
+        return counters_of(self._engine, [self._index])[0]
 
     def __repr__(self) -> str:
         given = self._engine._traders[self._index]

@@ -66,6 +66,7 @@ class CandlesPanel(ViewPanel):
         raise InputError(f"candles({market!r}, {every!r}): this engine has {', '.join(self._choices)}")
 
     def _forget(self) -> None:
+        self._traders = traders_of(self.source, self._choice)
         self._codes: tuple[Any, ...] = ()
         self._last = self._marked = self._reset_at = self._closed = 0
         self._panes: dict[str, str] = {}
@@ -96,7 +97,7 @@ class CandlesPanel(ViewPanel):
         market = engine._plan.symbols.index(symbol)
         if every not in intervals_of(arena, market):
             return
-        codes = tuple(engine._codes[t] for t in traders_of(self.source, self._choice))
+        codes = tuple(engine._codes[t] for t in self._traders)
         forming = forming_candle(mem, arena, market, every)  # first: what closes after it was read is among the closed
         closed = closed_candles(mem, arena, market, every)
         if closed > self._closed or codes != self._codes:
@@ -140,12 +141,17 @@ class CandlesPanel(ViewPanel):
 
     def _mark(self) -> None:
         fills = self.source.orders.fills.get(self._choice[0])
-        if not fills or not self._last:
+        if fills is None or not self._last:
             return
-        new = [fill for fill in fills if fill.number > self._marked and fill.time >= self._first]
-        self._marked = fills[-1].number
+        new = fills.after(self._marked)
         if new:
-            self.candles.mark([_mark(fill) for fill in new])
+            self._marked = new[-1].number
+            self.candles.mark([self._mark_of(fill) for fill in new if fill.time >= self._first])
+
+    def _mark_of(self, fill: FillRow) -> Mark:
+        verb = "buys" if fill.side > 0 else "sells"
+        name = self.source.engine._traders[fill.trader].name
+        return fill.time, fill.price, fill.side, f"{name} {verb} {fill.quantity:,.8g} at {fill.price:,.8g}"
 
 
 def choices_of(source: "Source") -> list[Choice]:
@@ -206,8 +212,3 @@ def pane_of(name: str, values: np.ndarray, close: np.ndarray) -> str:
         return ""
     like_price = 0.5 < float(np.median(known)) < 2.0 and float(known.min()) > 0.0
     return PRICE if like_price else name.partition(".")[0]
-
-
-def _mark(fill: FillRow) -> Mark:
-    verb = "buys" if fill.side > 0 else "sells"
-    return fill.time, fill.price, fill.side, f"{fill.trader} {verb} {fill.quantity:,.8g} at {fill.price:,.8g}"

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pairsim import clock
+from pairsim.engine.handle import counters_of
 from pairsim.engine.metrics import Metrics, measure
 from pairsim.engine.snapshot import Portfolio
 from pairsim.engine.status import Health, RunState, Status
@@ -106,7 +107,7 @@ class Looker:
         if everything or now >= self._slow_at or not self._health:
             self._slow_at, self._beat = now + SLOW_NS, self._beat + 1
             self._metrics = measure(engine._mem, engine._arena, engine._rows, None)
-            self._health = tuple(trader.counters for trader in engine.traders)
+            self._health = counters_of(engine, range(len(engine._traders)))
         positions = positions_of(portfolio)
         pnl = np.zeros(len(engine._traders))
         np.add.at(pnl, self._trader_of, positions.pnl)

@@ -4,11 +4,12 @@ what went wrong with its traders.
 Rule: bounded. Old orders that are final leave when there are too many; the journal keeps them all.
 """
 
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from pairsim.orders.order import TERMINAL, OrderType, Status
 
@@ -64,16 +65,41 @@ class OrderRow:
 
 @dataclass(frozen=True, slots=True)
 class FillRow:
-    """A fill. ``time`` is feed time in ns; ``number`` counts the fills of the store."""
+    """A fill. ``time`` is feed time in ns, ``trader`` an index; ``number`` counts the fills of the store."""
 
     number: int
     time: int
-    market: str
-    trader: str
+    trader: int
     side: int
     quantity: float
     price: float
-    fee: float
+
+
+class Fills:
+    """The last fills of one market, as bare numbers: a hundred markets full of objects would be 25 MB."""
+
+    def __init__(self) -> None:
+        names = "number", "time", "trader", "side", "quantity", "price"
+        self._rows = np.empty(MOST_FILLS, list(zip(names, ("i8", "i8", "i4", "i4", "f8", "f8"), strict=True)))
+        self._count = self._newest = 0
+
+    def append(self, fill: tuple[int, int, int, int, float, float]) -> None:
+        """Add the newest, in the order of the fields of `FillRow`."""
+        self._rows[self._count % MOST_FILLS] = fill
+        self._count, self._newest = self._count + 1, fill[0]
+
+    def after(self, number: int) -> list[FillRow]:
+        """Those with a higher number, oldest first."""
+        if number >= self._newest:
+            return []
+        kept = np.roll(self._rows, -self._count) if self._count > MOST_FILLS else self._rows[: self._count]
+        return [FillRow(*row) for row in kept[np.searchsorted(kept["number"], number, side="right") :].tolist()]
+
+    def __iter__(self) -> Iterator[FillRow]:
+        return iter(self.after(0))
+
+    def __len__(self) -> int:
+        return min(self._count, MOST_FILLS)
 
 
 @dataclass
@@ -82,7 +108,7 @@ class OrderLog:
 
     plan: "Plan"
     orders: dict[int, OrderRow] = field(default_factory=dict)
-    fills: dict[str, deque[FillRow]] = field(default_factory=dict)
+    fills: dict[str, Fills] = field(default_factory=dict)
     failures: dict[int, tuple[str, str]] = field(default_factory=dict)
     changes: int = 0  # counts rows that were added or changed
     _seen: dict[str, int] | None = None  # of the journal's tables
@@ -128,17 +154,13 @@ class OrderLog:
                 self._touch(order_id)
 
     def _take_fills(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        for number, _, _, order_id, time, _, trader, market, side, quantity, price, _, fee, _, _ in rows:
+        for number, _, _, order_id, time, _, trader, market, side, quantity, price, _, _, _, _ in rows:
             instrument = self.plan.instruments[market]
-            symbol = instrument.symbol
-            if symbol not in self.fills:
-                self.fills[symbol] = deque(maxlen=MOST_FILLS)
-            self.fills[symbol].append(
-                FillRow(
-                    number, time, symbol, self.plan.traders[trader].name, side,
-                    quantity / 10.0**instrument.base_scale, price, fee / 10.0**instrument.quote_scale,
-                )
-            )  # fmt: skip
+            if instrument.symbol not in self.fills:
+                self.fills[instrument.symbol] = Fills()
+            self.fills[instrument.symbol].append(
+                (number, time, trader, side, quantity / 10.0**instrument.base_scale, price)
+            )
             row = self.orders.get(order_id)
             if row is not None:
                 row.filled_units += quantity

@@ -5,7 +5,7 @@ from pathlib import Path
 from notebook.live import two_traders
 from store import journal_rows as make
 
-from pairsim.notebook.order_log import OrderLog
+from pairsim.notebook.order_log import MOST_FILLS, FillRow, Fills, OrderLog
 from pairsim.orders.order import Status
 from pairsim.store import Journal
 from pairsim.store.reader import Reader
@@ -31,3 +31,13 @@ def test_what_has_changed_comes_in_the_order_of_decisions(tmp_path: Path) -> Non
         assert [(row.order_id, row.status.name) for row in log.changed_since(seen)] == [(1, "FILLED"), (2, "EXPIRED")]
         assert log.failures == {0: ("it broke", "Traceback")}
         assert not log.read(reader)
+
+
+def test_the_last_fills_of_a_market_are_kept() -> None:
+    fills = Fills()
+    for number in range(1, MOST_FILLS + 3):
+        fills.append((number, 10 * number, 0, -1, 0.5, 100.25))
+    assert len(fills) == MOST_FILLS
+    assert [fill.number for fill in fills] == list(range(3, MOST_FILLS + 3))
+    assert fills.after(MOST_FILLS + 1) == [FillRow(MOST_FILLS + 2, 10 * MOST_FILLS + 20, 0, -1, 0.5, 100.25)]
+    assert fills.after(MOST_FILLS + 2) == []

@@ -55,6 +55,7 @@ class LineView(View):
         self._history = History(max(4, min(self._window, _MOST_NUMBERS // len(names))), len(names))
         # Lines are sent as float32 differences from this: cents stay exact in an equity of a million.
         self._base = np.full(len(names), np.nan)
+        self._based = False  # all have one
         self._unsent = 0
 
     @property
@@ -78,7 +79,8 @@ class LineView(View):
             self._unsent += len(time)
             # What cannot be told as "these rows more": rows that may have been thinned, a line's first number.
             self._whole_wanted |= self._unsent > self._history.capacity // 4
-            self._whole_wanted |= bool((np.isnan(self._base) & np.isfinite(rows).any(axis=0)).any())
+            if not self._based:
+                self._whole_wanted |= bool((np.isnan(self._base) & np.isfinite(rows).any(axis=0)).any())
 
     def rename(self, series: Sequence[str]) -> None:
         """Give the lines other names; with another number of them the view begins anew."""
@@ -113,11 +115,12 @@ class LineView(View):
         finite = np.isfinite(self._history.values)
         for k in np.flatnonzero(np.isnan(self._base) & finite.any(axis=0)):
             self._base[k] = self._history.values[finite[:, k].argmax(), k]
+        self._based = bool(np.isfinite(self._base).all())
         header = {"series": self._series, "capacity": self._history.capacity, "total": self._history.total}
         return {**header, "base": [wire.number(x) for x in self._base]}, self._points(slice(None))
 
     def _points(self, rows: slice) -> wire.Arrays:
-        base = np.nan_to_num(self._base)
+        base = self._base if self._based else np.nan_to_num(self._base)
         with np.errstate(over="ignore", invalid="ignore"):
             values = (self._history.values[rows] - base).astype(np.float32)
         return {"time": wire.milliseconds(self._history.time[rows]), "values": values}
