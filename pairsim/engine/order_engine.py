@@ -4,20 +4,19 @@ An order's way: decision from the gate -> duplicate check -> intent into the jou
 the simulated venue, or one's own) -> fill into the journal -> durable -> portfolio (the bookkeeper). It never waits for
 a candle, and nothing here decides a price, a size or a fee: that is the kernels' work.
 
-What was taken in together waits for the disk together, in one task; a broker of one's own, which does I/O for each
-order, gets a task per order. The simulated venue answers at once: a task for each of its orders was a third of what an
-order costs.
+What was taken in together waits for the disk together, in one task; the desk of a broker of one's own, which does I/O
+for each order, makes a task per order from there. The simulated venue answers at once: a task for each of its orders
+was a third of what an order costs.
 """
 
 import asyncio
-import inspect
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from math import nan
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +38,9 @@ from pairsim.engine.arena import (
 )
 from pairsim.engine.booking import begin_orders, store_and_wake, take
 from pairsim.engine.bookkeeper import LATENCIES, Bookkeeper
+from pairsim.engine.broker_desk import BrokerDesk
 from pairsim.engine.broker_reports import BrokerReports
+from pairsim.engine.desk import Cancel, Desk
 from pairsim.engine.gate import SLICE_END
 from pairsim.engine.layout import T_PAIR
 from pairsim.engine.live_orders import LiveOrders, order_row
@@ -67,7 +68,6 @@ from pairsim.orders.order import (
     SNAPSHOT_WORDS,
     OrderType,
     Status,
-    may_follow,
 )
 from pairsim.portfolio.accounting import pair_cell
 from pairsim.portfolio.layout import A_QUOTE_SCALE, ACCOUNT_WORDS, M_BASE_SCALE, MARKET_WORDS, P_QUANTITY
@@ -76,21 +76,10 @@ from pairsim.store.journal import Journal
 TAKE = 128  # decisions taken per callback, so that candles and timers get their turn
 BEHIND = 8_192  # rows that wait for the disk: from there on decisions stay in their ring, and so the feed slows down
 MARK_SECONDS = 0.1
-CANCEL_SECONDS = 3.0  # a broker that does not answer a cancel by then leaves the order UNKNOWN
 _MARKET = int(OrderType.MARKET)
 _TYPES = [t.name for t in OrderType]
 _SIDES = {1: "BUY", -1: "SELL"}
-_RAISED = (Exception, SystemExit, KeyboardInterrupt)  # by user code: an exit ends its order, no thread of ours
 _NO_PROTECTION = "this broker takes no stop_loss or take_profit; use SimBroker, or stop= and limit= orders"
-
-
-class _Cancel(NamedTuple):
-    """A strategy takes back what works of its in a market; it goes to the broker in its place among the orders."""
-
-    pair: int
-    market: int
-    time: int
-    number: int  # the simulated venue draws the delay from it
 
 
 class OrderEngine:
@@ -107,7 +96,7 @@ class OrderEngine:
         lockstep: bool,
     ) -> None:
         self.mem, self.memf = mem, mem.view(np.float64)
-        self.arena, self.plan, self.broker, self.journal = arena, plan, broker, journal
+        self.arena, self.plan, self.journal = arena, plan, journal
         self.bell, self.lockstep = bell, lockstep
         self.last_number = [0] * len(plan.traders)
         self.count = self.manual = 0
@@ -121,8 +110,6 @@ class OrderEngine:
         self.slice_candles: list[list[int]] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self.sending: set[asyncio.Task[None]] = set()
-        self.pair_turns = [asyncio.Lock() for _ in plan.pairs]  # with a broker of one's own, see `_send`
-        self.submits: dict[int, asyncio.Future[None]] = {}  # by order id, while `submit` runs
         self.tick_to_order: deque[int] = deque(maxlen=LATENCIES)
         self.order_to_durable: deque[int] = deque(maxlen=LATENCIES)
         self.loop = asyncio.new_event_loop()
@@ -131,17 +118,18 @@ class OrderEngine:
         self.on_failure: Callable[[str], None] = lambda message: None  # no order can be sent any more
         self.books = Bookkeeper(mem, arena, journal, lockstep, self._spawn, self._fail)
         self.live = LiveOrders(mem, self.books, journal.highest["orders"])
-        trades = [] if isinstance(broker, SimBroker) else journal.trade_ids()
-        self.reports = BrokerReports(
-            mem, arena, plan, journal, self.live, lambda message: self.on_error(message), trades
-        )
-        self.venue = (
-            VenueDesk(mem, arena, plan, journal, self.live, broker, lockstep) if isinstance(broker, SimBroker) else None
-        )
+        self.desk = self._desk(broker)
         self._decisions = np.zeros((TAKE, DECISION_WORDS), np.int64)
         self._candles = np.zeros((1024, CANDLE_WORDS), np.int64)
         self._stopping = asyncio.Event()
         self.thread = threading.Thread(target=self._run, name="pairsim-orders", daemon=True)
+
+    def _desk(self, broker: Broker | SimBroker) -> Desk:
+        mem, arena, plan, journal, live = self.mem, self.arena, self.plan, self.journal, self.live
+        if isinstance(broker, SimBroker):
+            return VenueDesk(mem, arena, plan, journal, live, broker, self.lockstep, self._halted)
+        reports = BrokerReports(mem, arena, plan, journal, live, lambda what: self.on_error(what), journal.trade_ids())
+        return BrokerDesk(broker, reports, live, len(plan.pairs), self._halted, self._withdraw)
 
     # -- other threads -----------------------------------------------------------------------------------------------
 
@@ -165,9 +153,7 @@ class OrderEngine:
             self._fail(f"{type(error).__name__}: {error}")
 
     async def _main(self) -> None:
-        if self.venue is None:
-            self.reports.thread = threading.get_ident()
-            await self.broker.connect(self.reports)  # type: ignore[union-attr]
+        await self.desk.open()
         self.loop.add_reader(self.bell.fd, self._on_bell)
         if not self.lockstep:
             self.loop.call_later(MARK_SECONDS, self._mark_now)
@@ -176,21 +162,9 @@ class OrderEngine:
         self.loop.remove_reader(self.bell.fd)
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=2.0)
-        await self._close_broker()
+        await self.desk.close()
         if not self.error:
             self.books.write_marks()
-
-    async def _close_broker(self) -> None:
-        close = getattr(self.broker, "close", None)
-        if close is None or self.venue is not None:
-            return
-        try:
-            closing = close()
-            if inspect.isawaitable(closing):
-                async with asyncio.timeout(CANCEL_SECONDS):
-                    await closing
-        except _RAISED as error:  # its orders are settled: nothing hangs on it
-            self.on_error(f"broker.close failed: {type(error).__name__}: {error}")
 
     def _on_bell(self) -> None:
         self.bell.clear()
@@ -250,7 +224,7 @@ class OrderEngine:
         rows: list[tuple[Any, ...]] = []
         events: list[tuple[Any, ...]] = []
         begun: list[tuple[int, int, int, bool]] = []
-        ready: list[Order | _Cancel] = []
+        ready: list[Order | Cancel] = []
         wall = clock.wall_ns()
         taken = self._decisions[:count, : D_ORDER + ORDER_WORDS * int(self._decisions[:count, D_ORDERS].max())]
         for d, f in zip(taken.tolist(), taken.view(np.float64).tolist(), strict=True):
@@ -280,7 +254,7 @@ class OrderEngine:
             if side == 0:
                 if first:  # it takes back what worked before its decision, not what stands before it there
                     next_id = matching.ID_STEP * (self.count + 1)  # as the backtest numbers it
-                    ready.append(_Cancel(pair, market, d[D_TIME], next_id))
+                    ready.append(Cancel(pair, market, d[D_TIME], next_id))
                 continue
             self.count += 1
             base_scale = self.base_scales[market]
@@ -298,7 +272,7 @@ class OrderEngine:
             reason = checks.REASONS[d[o + 9]]
             if (
                 not reason
-                and self.venue is None
+                and not self.desk.protects
                 and not (order.stop_loss != order.stop_loss and order.take_profit != order.take_profit)
             ):
                 reason = _NO_PROTECTION
@@ -310,7 +284,7 @@ class OrderEngine:
                 ready.append(order)
             begun.append((pair, number, int(kind == _MARKET), not reason))
 
-    def _flush(self, rows: Any, events: Any, begun: Any, ready: Sequence[Order | _Cancel]) -> None:
+    def _flush(self, rows: Any, events: Any, begun: Any, ready: Sequence[Order | Cancel]) -> None:
         if rows:
             self.mem[H_ORDERS] += len(rows)
             self.journal.append("orders", rows)
@@ -332,7 +306,7 @@ class OrderEngine:
     # -- orders out --------------------------------------------------------------------------------------------------
 
     async def _execute(
-        self, ready: "Sequence[Order | _Cancel]", before: "asyncio.Future[None] | None", turn: "asyncio.Future[None]"
+        self, ready: "Sequence[Order | Cancel]", before: "asyncio.Future[None] | None", turn: "asyncio.Future[None]"
     ) -> None:
         """The life of orders up to the broker. An intent that is not durable is never sent, and none overtakes
         another: the later ones may find their rows on disk while the earlier ones have not been woken yet.
@@ -349,47 +323,7 @@ class OrderEngine:
                 turn.set_result(None)
         now = clock.monotonic_ns()
         self.order_to_durable.extend(now - order.emit_ns for order in ready if isinstance(order, Order))
-        if self.venue is None:
-            await asyncio.gather(*map(self._send, ready))
-            return
-        for order in ready:
-            if isinstance(order, _Cancel):
-                self.venue.cancel(*order)
-            elif not self._halted(order):
-                self.venue.submit(order)
-
-    async def _send(self, order: "Order | _Cancel") -> None:
-        """Hand an order, or a cancel, to a broker of one's own. In a trader's market one goes after the other, so none
-        overtakes an order that still waits for what it replaces.
-        """
-        try:
-            async with self.pair_turns[order.pair]:
-                if isinstance(order, _Cancel) or order.replaces:
-                    for other in self.live.working(order.pair):
-                        await self._cancel_order(other)
-                if isinstance(order, _Cancel) or self._halted(order):
-                    return
-                self.reports.event(order, Status.SUBMITTED, "")
-                self.live[order.venue_id] = order
-                self.submits[order.order_id] = taken = self.loop.create_future()
-        except asyncio.CancelledError:  # by `drained`
-            if isinstance(order, Order):
-                self._withdraw(order, matching.STOPPED)
-            raise
-        try:
-            await self.broker.submit(order)  # type: ignore[union-attr]
-        except asyncio.CancelledError:  # by `drained`, which has waited long enough
-            self.reports.event(order, Status.UNKNOWN, "the engine stopped before the broker had answered")
-        except _RAISED as error:  # maybe executed: never resent
-            self.reports.event(order, Status.UNKNOWN, f"submit failed: {type(error).__name__}: {error}")
-            if order.status is Status.UNKNOWN:
-                self.on_error(
-                    f"submit of {order.client_order_id} failed ({type(error).__name__}: {error}): it may live at the "
-                    f"broker, so trader {order.trader} waits until the broker reports what became of it"
-                )
-        finally:
-            del self.submits[order.order_id]
-            taken.set_result(None)
+        await self.desk.execute(ready)
 
     def _halted(self, order: Order) -> bool:
         """Whether the kill switch came after an order's verdict; then it is withdrawn."""
@@ -408,28 +342,7 @@ class OrderEngine:
         self.books.end(order)
         self.books.soon()
 
-    async def _cancel_order(self, order: Order) -> None:
-        """Ask a broker of one's own for a cancel, once it has taken the order: one that comes first finds nothing. An
-        order that is UNKNOWN may live: it is asked too, and stays so.
-        """
-        if (taken := self.submits.get(order.order_id)) is not None:
-            await asyncio.wait([taken], timeout=CANCEL_SECONDS)
-        if may_follow(Status(order.status), Status.PENDING_CANCEL):
-            order.status = Status.PENDING_CANCEL
-        elif order.status != Status.UNKNOWN:  # it has ended while others were waited for
-            return
-        try:
-            async with asyncio.timeout(CANCEL_SECONDS):  # not wait_for, whose task an exit would take out of the loop
-                await self.broker.cancel(order)  # type: ignore[union-attr]
-            return
-        except TimeoutError:
-            what = f"the broker has not answered the cancel within {CANCEL_SECONDS:g} s"
-        except _RAISED as error:
-            what = f"cancel failed: {type(error).__name__}: {error}"
-        if order.status in (Status.PENDING_CANCEL, Status.UNKNOWN):
-            self.reports.event(order, Status.UNKNOWN, what)
-
-    # -- candles in, events out (simulated venue) ----------------------------------------------------------------------
+    # -- candles in --------------------------------------------------------------------------------------------------
 
     def _take_candles(self) -> int:
         count = take(self.mem, self.arena.broker_ring, self._candles)
@@ -448,8 +361,8 @@ class OrderEngine:
     def _match(self, candles: np.ndarray) -> None:
         if self.lockstep:
             self.slice_candles += candles.tolist()
-        if self.venue is not None and len(candles):
-            self.venue.match(candles)
+        if len(candles):
+            self.desk.match(candles)
 
     # -- marking -----------------------------------------------------------------------------------------------------
 
@@ -460,8 +373,8 @@ class OrderEngine:
 
     def _mark_now(self) -> None:
         try:
-            if self.venue is not None and not self.error:
-                self.venue.say_what_works()
+            if not self.error:
+                self.desk.say_what_works()
             self.books.mark(journal=not self.error)
         except StoreError as error:
             self._fail(str(error))
@@ -477,12 +390,8 @@ class OrderEngine:
 
     async def end_all(self, status: Status, reason: int) -> int:
         """Take every working order out of the market; returns how many."""
-        time = int(self.mem[H_FEED_TIME])
         count = len(self.live)
-        if self.venue is not None:
-            self.venue.end_all(status, reason, time)
-        else:
-            await asyncio.gather(*(self._cancel_order(order) for order in list(self.live.values())))
+        await self.desk.end_all(status, reason, int(self.mem[H_FEED_TIME]))
         await self.books.settled()
         return count
 

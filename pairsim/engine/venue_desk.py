@@ -3,6 +3,7 @@
 It decides nothing: prices, sizes and fees are the matching kernel's.
 """
 
+from collections.abc import Sequence
 from math import nan
 from typing import Any
 
@@ -12,6 +13,7 @@ from pairsim import clock
 from pairsim.brokers.broker import Order
 from pairsim.brokers.sim import SimBroker, Venue
 from pairsim.engine.arena import BOARD_NUMBER, BOARD_TIME, BOARD_WORDS, H_LATE, H_ORDERS, Arena
+from pairsim.engine.desk import Cancel, Halted
 from pairsim.engine.live_orders import LiveOrders, order_row
 from pairsim.engine.plan import Plan
 from pairsim.orders import matching
@@ -27,14 +29,16 @@ PRICE = 13  # place in an EVENT row
 
 
 class VenueDesk:
-    """Lives in the order engine's loop."""
+    """See `Desk`."""
+
+    protects = True
 
     def __init__(
         self, mem: np.ndarray, arena: Arena, plan: Plan, journal: Journal, live: LiveOrders, broker: SimBroker,
-        lockstep: bool,
+        lockstep: bool, halted: Halted,
     ) -> None:  # fmt: skip
         self.mem, self.memf, self.arena, self.plan, self.journal = mem, mem.view(np.float64), arena, plan, journal
-        self.live, self.books, self.broker, self.lockstep = live, live.books, broker, lockstep
+        self.live, self.books, self.broker, self.lockstep, self.halted = live, live.books, broker, lockstep, halted
         ledger = mem[arena.portfolio : arena.board].copy()
         ledger[0] = 0
         self.venue = Venue(broker, ledger, arena.markets)
@@ -43,8 +47,21 @@ class VenueDesk:
         self._last_filled: Order | None = None
         self._unsaid: list[Order] = []  # market orders sent: most are filled before anybody could read that they work
 
-    def submit(self, order: Order) -> None:
-        """Send a durable order."""
+    async def open(self) -> None:
+        """The venue is always open."""
+
+    async def close(self) -> None:
+        """It has nothing to close."""
+
+    async def execute(self, ready: Sequence[Order | Cancel]) -> None:
+        """It answers at once: nothing is waited for."""
+        for order in ready:
+            if isinstance(order, Cancel):
+                self._cancel(*order)
+            elif not self.halted(order):
+                self._submit(order)
+
+    def _submit(self, order: Order) -> None:
         arrival = self.broker.arrival(order.timestamp, order.venue_id)
         if order.replaces:
             self.venue.cancel_working(order.market, order.pair, arrival, matching.REPLACED)
@@ -72,7 +89,7 @@ class VenueDesk:
         if rows:
             self.journal.append("events", rows)
 
-    def cancel(self, pair: int, market: int, time: int, number: int) -> None:
+    def _cancel(self, pair: int, market: int, time: int, number: int) -> None:
         """Cancel what works of a trader in a market, decided at ``time``; the delay is drawn from ``number``."""
         self.venue.cancel_working(market, pair, self.broker.arrival(time, number), matching.BY_STRATEGY)
 
@@ -80,7 +97,7 @@ class VenueDesk:
         """Let the venue see candles, records int64[n, 8]."""
         self._apply(self.venue.match_all(candles))
 
-    def end_all(self, status: Status, reason: int, time: int) -> None:
+    async def end_all(self, status: Status, reason: int, time: int) -> None:
         """Take every working order out of the market."""
         kind = matching.EXPIRED if status is Status.EXPIRED else matching.CANCELED
         self._apply(self.venue.end(kind, reason, time))
