@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 
-from pairsim.engine.parentage import die_with_caller, die_with_parent
+from pairsim.engine.parentage import die_with_caller, die_with_parent, ended_by_caller
 from pairsim.engine.wire import Wire, wire_pair
 
 
 def main() -> None:
-    """Entry point. The zygote is forked before anything else is imported: this process has one thread then."""
+    """Entry point. The zygote is forked when what it and the host both need is loaded, and nothing else: this process
+    has one thread then (numpy's own end when it forks).
+    """
     import socket
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -22,9 +24,13 @@ def main() -> None:
     ours, theirs = wire_pair()
     host = os.getpid()
     os.environ["SPT_NOENV"] = "1"  # setproctitle: leave the environment in /proc alone, processes are found by it
+    with ended_by_caller(caller):
+        from pairsim.engine import worker
+
+        worker.load()
     pid = os.fork()
     if pid == 0:
-        die_with_parent(host)  # before anything is imported, which may take longer than we may live on
+        die_with_parent(host)  # before anything else, which may take longer than we may live on
         from pairsim.engine.zygote import zygote_main
 
         ours.close()

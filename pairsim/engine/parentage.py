@@ -2,6 +2,7 @@
 signal and a descriptor of the process; elsewhere (and with ``PAIRSIM_PORTABLE=1``) the process id is watched.
 """
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -10,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 _PR_SET_PDEATHSIG = 1
 _PORTABLE = sys.platform != "linux" or os.environ.get("PAIRSIM_PORTABLE", "") not in ("", "0")
@@ -46,6 +48,25 @@ def die_with_caller(caller: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="pairsim-caller", daemon=True).start()
+
+
+@contextlib.contextmanager
+def ended_by_caller(caller: int) -> Iterator[None]:
+    """`die_with_caller` for a while in which this process may have no thread, since it is to be forked: its main thread
+    looks five times a second.
+    """
+
+    def look(*_: object) -> None:
+        if not _alive(caller):
+            os._exit(1)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 def _alive(pid: int) -> bool:

@@ -111,6 +111,13 @@ def new_tables(traders: int) -> tuple[np.ndarray, ...]:
     )
 
 
+def load() -> None:
+    """Load what host and zygote have in common: this module with all it imports, and numba's tables, which come with
+    the first kernel that is called.
+    """
+    wake_word(np.zeros(1, np.int64), 0)
+
+
 def warm() -> None:
     """Load or compile every kernel a worker calls, before the first fork."""
     from pairsim.channels.ring import init_ring, ring_words
