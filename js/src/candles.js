@@ -1,13 +1,14 @@
 // Candlesticks, volume, indicators and fills; indicators with a pane of their own stand below, one pointer for all panes.
 
-import { AXIS, Range, airy, extent, options, paths, picture, rowAt, uPlot } from "./chart.js";
+import { AXIS, Range, airy, extent, labels, options, paths, picture, roomFor, rowAt, uPlot } from "./chart.js";
 import { lineColor } from "./colors.js";
 import { csv, digitsFor, iso, number, time } from "./numbers.js";
 import { h } from "./shell.js";
 
 const PRICE_HEIGHT = 300;
 const PANE_HEIGHT = 96;
-const SHOWN = 160; // candles in sight at first
+const SHOWN = 160; // candles in sight at first, fewer where they would be thinner than
+const LEAST = 6; // px
 const VOLUME_SHARE = 0.16;
 const NAMES = ["O", "H", "L", "C", "V"];
 const MOST_MARKS = 2000;
@@ -63,6 +64,7 @@ class Painter {
     this.key = `pairsim-${Math.random()}`;
     this.builtFor = -1;
     this.charts = [];
+    this.lineDigits = []; // of each line, as its pane needs
   }
 
   build() {
@@ -97,7 +99,11 @@ class Painter {
       shell.dirty();
     };
     const height = (pane === "price" ? PRICE_HEIGHT : PANE_HEIGHT) + (bottom ? 22 : 0);
-    const y = pane === "price" ? {} : { space: 22 };
+    // As wide as the tag of the last price, for all panes, so that they stand in line; names below the tag are left out.
+    const size = (u, values) => Math.max(this.axis ?? AXIS, roomFor(values ?? [], colors().font));
+    const below = (u, value) => Math.abs(u.valToPos(value, "y") - u.valToPos(this.store.rows[3].at(-1), "y")) < 14;
+    const values = (u, splits, ...more) => labels(u, splits, ...more).map((text, i) => (below(u, splits[i]) ? "" : text));
+    const y = pane === "price" ? { size, values } : { size, space: 22 };
     return new uPlot(options({ colors, series, height, xAxis: bottom, y, hooks, sync: this.key, onZoom }), [[], ...series.map(() => [])], el);
   }
 
@@ -113,16 +119,21 @@ class Painter {
     const { time: times, rows } = store;
     const n = times.length;
     this.step = n > 1 ? Math.min(...times.slice(-20).map((t, i, some) => (i ? t - some[i - 1] : Infinity))) : 60_000;
-    const first = this.everything ? times[0] : times[Math.max(0, n - SHOWN)];
+    const shown = Math.min(SHOWN, Math.floor((this.charts[0].width - AXIS) / LEAST));
+    const first = this.everything ? times[0] : times[Math.max(0, n - shown)];
     const [from, to] = this.range.get(first - this.step, times[n - 1] + this.step);
     const a = rowAt(times, n, from);
     const b = Math.min(n, rowAt(times, n, to) + 1);
     this.shown = [a, b];
     const price = extent([rows[2], rows[1]], a, b);
     this.digits = digitsFor((price[1] - price[0]) * 0.2);
+    this.axis = roomFor([number(rows[3][n - 1], this.digits)], `600 ${this.shell.colors.font}`);
+    this.volumeDigits = digitsFor(extent([rows[4]], a, b)[1]);
     this.panes.forEach(({ pane, of }, p) => {
       const columns = of.map(({ k }) => store.lines[k]);
       const y = airy(pane === "price" ? lowered(extent([rows[2], rows[1], ...columns], a, b)) : extent(columns, a, b));
+      const digits = pane === "price" ? this.digits : digitsFor(y[1] - y[0]);
+      for (const { k } of of) this.lineDigits[k] = digits;
       this.charts[p].batch(() => {
         this.charts[p].setData([times, rows[3], ...columns], false);
         this.charts[p].setScale("x", { min: from, max: to });
@@ -217,7 +228,7 @@ class Painter {
     ctx.lineTo(right, y + ratio / 2);
     ctx.stroke();
     ctx.beginPath();
-    ctx.roundRect(right + 2 * ratio, y - 8 * ratio, (AXIS - 6) * ratio, 17 * ratio, 3 * ratio);
+    ctx.roundRect(right + 2 * ratio, y - 8 * ratio, (this.axis - 4) * ratio, 17 * ratio, 3 * ratio);
     ctx.fill();
     ctx.fillStyle = colors.surface;
     ctx.font = `600 ${11 * ratio}px ${getComputedStyle(this.shell.root).fontFamily}`;
@@ -234,11 +245,11 @@ class Painter {
     if (i < 0 || !this.readoutEl) return;
     const up = rows[3][i] >= rows[0][i];
     const part = (name, text, color) => h("span", "ps-part", {}, h("i", "", { textContent: name, style: color ? `color:${color}` : "" }), text);
-    const parts = NAMES.map((name, k) => part(name, number(rows[k][i], k < 4 ? this.digits : undefined)));
+    const parts = NAMES.map((name, k) => part(name, number(rows[k][i], k < 4 ? this.digits : this.volumeDigits)));
     parts.forEach((el, k) => k < 4 && el.classList.add(up ? "ps-up" : "ps-down"));
     // The candle that forms has no indicators yet: what the last closed one has is what the strategy saw.
     const known = (column) => column[pointed == null && Number.isNaN(column[i]) ? i - 1 : i];
-    parts.push(...panes.map(([name], k) => part(name, number(known(lines[k]), this.digits), lineColor(this.shell.colors, k))));
+    parts.push(...panes.map(([name], k) => part(name, number(known(lines[k]), this.lineDigits[k]), lineColor(this.shell.colors, k))));
     const near = pointed == null ? [] : this.store.marks.filter((m) => Math.abs(m.time - times[i]) <= this.step / 2).slice(-3);
     parts.push(...near.map((m) => part(m.side > 0 ? "▲" : "▼", m.label, m.side > 0 ? "var(--ps-up)" : "var(--ps-down)")));
     this.readoutEl.replaceChildren(h("span", "ps-part ps-time", { textContent: `${time(times[i], { date: pointed != null })}` }), ...parts);

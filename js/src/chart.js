@@ -1,14 +1,27 @@
 // A uPlot with our manners: UTC, ranges that know NaN, one path builder that draws a pixel column once, zoom by dragging.
 
 import uPlot from "uplot";
-import { digitsFor, number, time } from "./numbers.js";
+import { digitsOf, number, time } from "./numbers.js";
 
 const MINUTE = 60_000;
 const DAY = 1440 * MINUTE;
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 10e3, 15e3, 30e3, ...[1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((m) => m * MINUTE), ...[1, 2, 5, 10, 30, 90, 365].map((d) => d * DAY)];
+const LEFT = 8; // px beside the plot
+const HALF = 3.4; // px, of a digit
 const span = (u, low, high) => (Number.isFinite(low) && low < high ? [low, high] : [0, 1]);
 
-export const AXIS = 68; // px, the same for all panes so that they stand in line
+export const AXIS = 68; // px, at least
+
+/** The names of values on an axis. */
+export const labels = (u, splits, k, space, step) => splits.map((value) => number(value, digitsOf(step)));
+
+const pen = document.createElement("canvas").getContext("2d");
+
+/** How wide an axis must be for what stands on it, px. */
+export function roomFor(texts, font) {
+  pen.font = font;
+  return Math.max(AXIS, ...texts.map((text) => Math.ceil(pen.measureText(text).width) + 12));
+}
 
 /** Options of a chart; `colors` is asked at every drawing, so that a theme may change. */
 export function options({ colors, series, height, xAxis = true, y = {}, hooks = {}, sync, focus = false, onZoom }) {
@@ -18,22 +31,22 @@ export function options({ colors, series, height, xAxis = true, y = {}, hooks = 
     ticks: { show: false },
     font: colors().font,
   };
-  const values = (u, splits) => {
-    const digits = digitsFor(splits.at(-1) - splits[0]) - (splits.length > 3 ? 1 : 0);
-    return splits.map((value) => number(value, Math.max(0, digits)));
-  };
-  const times = (u, splits, k, space, step) => splits.map((ms) => (step >= DAY ? time(ms, { date: true }).slice(0, 10) : time(ms, { fraction: step < 1000 }).slice(0, step < MINUTE ? undefined : 5)));
+  const moment = (ms, step) => (step >= DAY ? time(ms, { date: true }).slice(0, 10) : time(ms, { fraction: step < 1000 }).slice(0, step < MINUTE ? undefined : 5));
+  // A name that would stand out at the left is left out: half of one reads as another time.
+  const times = (u, splits, k, space, step) =>
+    splits.map((ms) => moment(ms, step)).map((text, i) => (u.valToPos(splits[i], "x") < text.length * HALF - LEFT ? "" : text));
+  const size = (u, values) => roomFor(values ?? [], colors().font);
   return {
     width: 300,
     height,
     ms: 1,
-    padding: [8, 0, xAxis ? 0 : 4, 8],
+    padding: [8, 0, xAxis ? 0 : 4, LEFT],
     legend: { show: false },
     series: [{}, ...series],
     scales: { x: { time: true, auto: false, range: span }, y: { auto: false, range: span } },
     axes: [
       { ...axis, show: xAxis, size: 22, gap: 4, space: 84, incrs: STEPS, splits: (u, k, low, high, step) => marks(low, high, step), values: times },
-      { ...axis, side: 1, size: AXIS, gap: 6, space: 32, values, ...y },
+      { ...axis, side: 1, size, gap: 6, space: 32, values: labels, ...y },
     ],
     cursor: {
       drag: { x: true, y: false, setScale: false, dist: 6 },

@@ -55,11 +55,12 @@ class Painter {
     this.builtFor = store.version;
     this.many = store.series.length > IN_HEAD;
     this.plot = h("div", "ps-plot");
-    this.legend = h("div", this.many ? "ps-legend ps-list" : "ps-legend", { role: "list", "aria-label": "series" });
+    this.legend = h("div", this.many ? "ps-legend ps-list" : "ps-legend", { role: "group", "aria-label": "series" });
     this.items = store.series.map((name, k) => this.item(name, k));
     this.legend.append(...this.items.map((item) => item.el));
     this.moment = h("span", "ps-moment");
-    shell.slot.replaceChildren(...(this.many ? [] : [this.legend]), this.moment);
+    this.plot.append(this.moment);
+    shell.slot.replaceChildren(...(this.many ? [] : [this.legend]));
     shell.body.replaceChildren(this.plot, ...(this.many ? [this.legend] : []));
     const colors = () => shell.colors;
     const series = store.series.map((label, k) => ({
@@ -80,7 +81,7 @@ class Painter {
     const value = h("span", "ps-value");
     const swatch = h("span", "ps-swatch");
     const el = h("button", "ps-item", {
-      type: "button", role: "listitem", title: `${name}: click to hide or show, shift-click to show it alone`,
+      type: "button", title: `${name}: click to hide or show, shift-click to show it alone`,
       "aria-pressed": "true", onclick: (event) => this.toggle(k, event.shiftKey),
     }, swatch, h("span", "ps-name", { textContent: name }), value);
     el.onmouseenter = () => this.many && this.u.setSeries(k + 1, { focus: true });
@@ -111,8 +112,8 @@ class Painter {
 
   resize() {
     if (!this.u) return;
-    const width = this.plot.clientWidth;
-    if (width > AXIS && width !== this.u.width) this.u.setSize({ width, height: HEIGHT });
+    const { clientWidth: width, clientHeight: height } = this.plot; // higher where a neighbour's legend has more lines
+    if (width > AXIS && (width !== this.u.width || height !== this.u.height)) this.u.setSize({ width, height });
   }
 
   draw() {

@@ -20,6 +20,15 @@ export function digitsFor(range) {
   return Math.min(8, Math.max(0, 3 - Math.floor(Math.log10(range))));
 }
 
+/** Digits after the point that multiples of a step need. */
+export function digitsOf(step) {
+  for (let digits = 0; digits < 8; digits++) {
+    const scaled = step * 10 ** digits;
+    if (scaled > 0.5 && Math.abs(scaled - Math.round(scaled)) < 1e-6 * scaled) return digits;
+  }
+  return 8;
+}
+
 const two = (n) => String(n).padStart(2, "0");
 
 /** Milliseconds since 1970 as a time of the day, UTC; with the date if asked. */

@@ -1,6 +1,8 @@
 // What all views of a page share: one beat for drawing, one for acknowledgements and age, one eye on the theme.
 // Each view's code is a module of its own (anywidget loads it from a blob), so what is shared hangs on the window.
 
+import { pressed } from "./keys.js";
+
 const FRAME_MS = 1000 / 30 - 4; // at most thirty pictures a second; an animation frame more or less
 const BUDGET_MS = 8; // of an animation frame for drawing: what is left over is drawn in the next one
 const SHARE = 3; // a slow picture rests three times as long as it took
@@ -30,6 +32,7 @@ class Page {
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.scheme.addEventListener("change", this.themes);
     document.addEventListener("visibilitychange", this.seen);
+    document.body.addEventListener("keydown", pressed);
     this.beat = setInterval(() => this.views.forEach((view) => view.aged()), BEAT_MS);
   }
 
@@ -40,6 +43,7 @@ class Page {
     this.observer.disconnect();
     this.scheme.removeEventListener("change", this.themes);
     document.removeEventListener("visibilitychange", this.seen);
+    document.body.removeEventListener("keydown", pressed);
     clearInterval(this.beat);
   }
 

@@ -15,6 +15,8 @@ export function h(tag, name, options = {}, ...children) {
   return el;
 }
 
+const ADVICE_S = 10; // without data, until it is said what to do
+
 export class Shell {
   constructor(el, stream) {
     this.stream = stream;
@@ -30,8 +32,9 @@ export class Shell {
       this.dirty();
     });
     this.sight.observe(this.root);
+    // Measured here, where the layout is the one that was told: one that a theme makes in passing is told no second time.
     this.size = new ResizeObserver(() => {
-      this.resized = true;
+      this.painter.resize?.();
       this.dirty();
     });
     this.size.observe(this.body);
@@ -43,7 +46,9 @@ export class Shell {
   build(options) {
     this.title = h("span", "ps-title", { textContent: options.title });
     this.slot = h("div", "ps-slot");
-    this.badge = h("span", "ps-stale", { hidden: true, role: "status" });
+    this.age = h("span", "");
+    const advice = h("span", "ps-advice", { hidden: true, textContent: ": its kernel is held up or has ended; if this stays so, run the cell again" });
+    this.badge = h("span", "ps-stale", { hidden: true, role: "status" }, this.age, (this.advice = advice));
     const save = (label, what, title) =>
       h("button", "ps-button", { type: "button", textContent: label, title, onclick: () => this.save(what) });
     this.tools = h("span", "ps-tools", {}, save("PNG", "png", "Save the picture"), save("CSV", "csv", "Save the data on view"));
@@ -70,8 +75,6 @@ export class Shell {
     if (!this.inSight || !this.root.isConnected) return;
     if (!this.colored) this.themed(); // a widget is made before it stands in the page, and has no style there
     try {
-      if (this.resized) this.painter.resize?.();
-      this.resized = false;
       this.painter.draw();
       this.root.dataset.drawn = ++this.drawn;
     } catch (error) {
@@ -97,7 +100,8 @@ export class Shell {
     const seconds = (performance.now() - heardAt) / 1000;
     const stale = !final && seconds > options.staleAfter;
     this.badge.hidden = !stale;
-    if (stale) this.badge.textContent = `no data for ${age(seconds)}`;
+    if (stale) this.age.textContent = `no data for ${age(seconds)}`;
+    this.advice.hidden = seconds < ADVICE_S;
     this.root.toggleAttribute("data-stale", stale);
     this.root.toggleAttribute("data-final", final);
   }

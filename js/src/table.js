@@ -4,9 +4,10 @@ import { csv, iso, number, time } from "./numbers.js";
 import { h } from "./shell.js";
 
 const ROW = 24; // px; one height for all rows is what makes the rest simple
-const DETAIL = 168;
+const DETAIL = 168; // px at most
 const SPARE = 4; // rows above and below the sight
-const HEIGHT = 312;
+const HEIGHT = 312; // at most: as high as its rows have been, filters aside, so that nothing below jumps
+const LEAST = 3 * ROW; // of the rows: room for the words where there are none
 const WIDTHS = { text: 88, number: 92, time: 84, side: 52, status: 132 };
 const NO_ROW = -1;
 
@@ -47,6 +48,7 @@ class Painter {
     this.search = "";
     this.active = NO_ROW; // numbers of rows, which stay when rows come and go
     this.opened = NO_ROW;
+    this.detailHeight = 0;
     this.order = [];
     this.pool = [];
     this.build();
@@ -81,7 +83,7 @@ class Painter {
     }, this.headRow, this.spacer);
     this.scroll.style.setProperty("--ps-columns", this.template);
     this.scroll.style.setProperty("--ps-least", `${least}px`);
-    this.scroll.style.height = `${HEIGHT}px`;
+    this.scroll.style.maxHeight = `${HEIGHT}px`;
     this.scroll.addEventListener("scroll", () => shell.dirty(), { passive: true });
     this.scroll.onkeydown = (event) => this.key(event);
     this.scroll.onclick = (event) => this.clicked(event);
@@ -132,13 +134,15 @@ class Painter {
     this.hold(before);
     const at = this.opened === NO_ROW ? NO_ROW : order.indexOf(this.opened);
     this.openAt = at;
-    const height = order.length * ROW + (at >= 0 ? DETAIL : 0);
+    this.showDetail(at);
+    const least = Math.min(HEIGHT - ROW, Math.max(LEAST, this.store.rows.size * ROW));
+    if (this.least !== least) this.spacer.style.minHeight = `${(this.least = least)}px`;
+    const height = order.length * ROW + this.detailHeight;
     if (this.height !== height) this.spacer.style.height = `${(this.height = height)}px`;
     const first = Math.max(0, this.indexAt(scroll.scrollTop) - SPARE);
     const last = Math.min(order.length, this.indexAt(scroll.scrollTop + HEIGHT) + 1 + SPARE);
     while (this.pool.length < last - first) this.pool.push(this.makeRow());
     this.pool.forEach((entry, i) => this.fill(entry, first + i < last ? first + i : NO_ROW));
-    this.showDetail(at);
     const total = this.store.rows.size;
     this.count.textContent = order.length === total ? `${number(total)} rows` : `${number(order.length)} of ${number(total)} rows`;
     scroll.setAttribute("aria-rowcount", order.length + 1);
@@ -153,18 +157,18 @@ class Painter {
     const was = before.indexOf(row);
     const is = this.order.indexOf(row);
     if (is >= 0 && is !== was) {
-      this.spacer.style.height = `${(this.height = this.order.length * ROW + DETAIL)}px`;
+      this.spacer.style.height = `${(this.height = this.order.length * ROW + this.detailHeight)}px`;
       scroll.scrollTop += (is - was) * ROW;
     }
   }
 
   top(i) {
-    return i * ROW + (this.openAt >= 0 && i > this.openAt ? DETAIL : 0);
+    return i * ROW + (this.openAt >= 0 && i > this.openAt ? this.detailHeight : 0);
   }
 
   indexAt(y, order = this.order) {
     const opened = this.openAt ?? NO_ROW;
-    const past = opened >= 0 && y > (opened + 1) * ROW ? Math.min(DETAIL, y - (opened + 1) * ROW) : 0;
+    const past = opened >= 0 && y > (opened + 1) * ROW ? Math.min(this.detailHeight, y - (opened + 1) * ROW) : 0;
     return Math.max(0, Math.min(order.length - 1, Math.floor((y - past) / ROW)));
   }
 
@@ -208,11 +212,22 @@ class Painter {
   }
 
   showDetail(at) {
-    if (at < 0) return void this.detail.remove();
+    if (at < 0) {
+      this.detailHeight = 0;
+      return void this.detail.remove();
+    }
     const text = this.store.rows.get(this.opened)[this.detailAt] || (this.given.asks ? "…" : "Nothing more is known of this row.");
-    if (this.detail.textContent !== text) this.detail.textContent = text;
-    this.detail.style.transform = `translateY(${(at + 1) * ROW}px)`;
-    if (!this.detail.isConnected) this.spacer.append(this.detail);
+    const { detail } = this;
+    const changed = detail.textContent !== text || !detail.isConnected;
+    detail.style.transform = `translateY(${(at + 1) * ROW}px)`;
+    if (!changed) return;
+    detail.textContent = text;
+    this.spacer.append(detail);
+    this.detailHeight = Math.min(DETAIL, detail.offsetHeight);
+  }
+
+  resize() {
+    this.detailHeight = Math.min(DETAIL, this.detail.offsetHeight);
   }
 
   open(row) {
@@ -248,14 +263,13 @@ class Painter {
     else if (event.key === "Escape" && this.opened !== NO_ROW) this.open(this.opened);
     else return;
     event.preventDefault();
-    event.stopPropagation(); // the notebook has keys of its own
     this.shell.dirty();
   }
 
   reveal(i) {
     const { scroll } = this;
     const y = this.top(i);
-    const below = y + 2 * ROW - HEIGHT; // the heading takes a row
+    const below = y + 2 * ROW - scroll.clientHeight; // the heading takes a row
     if (y < scroll.scrollTop) scroll.scrollTop = y;
     else if (below > scroll.scrollTop) scroll.scrollTop = below;
   }

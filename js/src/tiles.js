@@ -17,7 +17,9 @@ class Store {
   }
 }
 
-const text = ({ value, unit }) => (typeof value === "string" ? value : number(value, unit === "%" ? 2 : undefined));
+// Shares and money have two digits, always: a number whose length changes cannot be read while it moves.
+const fixed = (unit) => unit === "%" || (unit === unit.toUpperCase() && unit !== unit.toLowerCase());
+const text = ({ value, unit }) => (typeof value === "string" ? value : number(value, fixed(unit) ? 2 : undefined));
 
 class Painter {
   constructor(shell, store) {
@@ -36,7 +38,7 @@ class Painter {
       const el = this.made.get(name) ?? this.make(name);
       const words = text(tile);
       if (el.value.textContent !== words) el.value.textContent = words;
-      if (words.length > el.widest) el.value.style.minWidth = `${(el.widest = words.length)}ch`; // grows, and never jumps
+      if (words.length > el.widest && tile.unit !== "status") el.value.style.minWidth = `${(el.widest = words.length)}ch`; // grows, and never jumps
       if (el.unit.textContent !== tile.unit && tile.unit !== "status") el.unit.textContent = tile.unit;
       el.box.dataset.tone = tile.tone;
       el.box.toggleAttribute("data-status", tile.unit === "status");

@@ -16,7 +16,8 @@ class TilesView(View):
     """Named values side by side, in the order they first came.
 
     A tile is (value, unit, tone). A number is written with as many digits as it needs, a text as it is; the tone
-    ``good``, ``bad``, ``warning`` or ``muted`` colours it. A tile with the unit ``"status"`` is a badge.
+    ``good``, ``bad``, ``warning`` or ``muted`` colours it. A tile with the unit ``"status"`` is a badge; shares (``%``)
+    and money (a unit in capitals) have two digits.
     """
 
     _kind = "tiles"
@@ -67,7 +68,8 @@ class TilesView(View):
 
     def _text(self, name: str) -> str:
         value, unit, _ = self._tiles[name]
-        text = "–" if value is None else value if isinstance(value, str) else f"{value:,.8g}"
+        form = ",.2f" if unit == "%" or unit.isupper() else ",.8g"
+        text = "–" if value is None else value if isinstance(value, str) else format(value, form)
         return text if unit in ("", "status") else f"{text} {unit}"
 
     def _summary(self) -> str:

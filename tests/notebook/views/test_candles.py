@@ -54,6 +54,26 @@ def test_the_readout_of_a_forming_candle_has_the_indicators_of_the_last_closed_o
     assert not blank.errors
 
 
+def test_a_long_price_stands_whole_on_its_tag(blank: BlankPage) -> None:
+    """Nothing of the tag reaches the last pixels of the canvas."""
+    view = CandleView(title="BTC")
+    prices = 1_060_012.35 + np.arange(30) / 7
+    view.reset(START + np.arange(30) * SECOND, np.column_stack([prices, prices + 1, prices - 1, prices + 0.5, prices]))
+    shown = blank.show(view)
+    shown.settle()
+    assert "1,060,016" in shown.root().locator(".ps-readout").inner_text()
+    marked = (
+        shown.root()
+        .locator("canvas")
+        .first.evaluate(
+            """(el) => { const { data } = el.getContext("2d").getImageData(el.width - 2, 0, 2, el.height);
+            return data.some((value, i) => i % 4 === 3 && value > 0); }"""
+        )
+    )
+    assert not marked
+    assert not blank.errors
+
+
 def test_what_does_not_fit_is_told() -> None:
     view = _view()
     with pytest.raises(InputError, match="use reset"):

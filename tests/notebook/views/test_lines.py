@@ -92,3 +92,22 @@ def test_after_a_lost_message_the_view_goes_on_and_asks_for_the_whole(blank: Bla
     shown.deliver()
     shown.settle()
     assert _held(shown) == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_two_charts_side_by_side_stand_level_though_one_legend_is_longer(blank: BlankPage) -> None:
+    names = [["equity"], [f"trader {k}" for k in range(8)]]
+    views = [LineView(each, title=title) for each, title in zip(names, ("Equity", "PnL"), strict=True)]
+    blank.page.evaluate("document.body.style.cssText += 'display: grid; grid-template-columns: 1fr 1fr'")
+    for view, each in zip(views, names, strict=True):
+        view.reset(_times(0, 3), np.ones((3, len(each))))
+        blank.show(view).settle()
+    blank.page.wait_for_function(
+        """() => {
+            const boxes = (part) => [...document.querySelectorAll(part)].map((el) => el.getBoundingClientRect());
+            const [titles, charts] = [boxes(".ps-title"), boxes(".ps-plot canvas")];
+            return titles[0].y === titles[1].y && Math.abs(charts[0].bottom - charts[1].bottom) < 1
+                && charts[0].y < charts[1].y; // no hole: the chart below one line of names is the higher one
+        }""",
+        timeout=20_000,
+    )
+    assert not blank.errors

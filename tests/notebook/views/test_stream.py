@@ -105,12 +105,12 @@ def test_two_outputs_of_one_view_both_draw_and_one_may_go(blank: BlankPage) -> N
     view.update({"equity": (7.0, "USDT", "")})
     shown.send()
     shown.settle()
-    assert [shown.root(i).locator(".ps-value").first.inner_text() for i in (0, 1)] == ["7", "7"]
+    assert [shown.root(i).locator(".ps-value").first.inner_text() for i in (0, 1)] == ["7.00", "7.00"]
     shown.page.evaluate("(id) => models[id].ends[0]()", shown.id)
     view.update({"equity": (8.0, "USDT", "")})
     shown.send()
     shown.settle()
-    assert shown.root(0).locator(".ps-value").first.inner_text() == "8"
+    assert shown.root(0).locator(".ps-value").first.inner_text() == "8.00"
     shown.page.evaluate("(id) => { models[id].ends[1](); models[id].end(); }", shown.id)
     assert shown.page.locator(".pairsim").count() == 0
     shown.send()

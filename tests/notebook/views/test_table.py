@@ -137,6 +137,39 @@ def test_a_row_is_opened_by_keyboard_and_its_story_asked_for(blank: BlankPage) -
     )
 
 
+def test_a_table_is_as_high_as_its_rows_and_filters_do_not_shrink_it(blank: BlankPage) -> None:
+    def height() -> int:
+        return int(shown.root().locator(".ps-scroll").evaluate("(el) => el.clientHeight"))
+
+    view = _view(5)
+    shown = blank.show(view)
+    shown.settle()
+    assert height() == 6 * 24  # the heading takes a row
+    shown.page.get_by_label("search Orders").fill("order-3")
+    _eventually(shown, 1, ["order-3"])
+    assert height() == 6 * 24
+    shown.page.get_by_label("search Orders").fill("")
+    view.upsert([_row(i) for i in range(5, 100)])
+    shown.send()
+    shown.settle()
+    assert height() == 13 * 24
+
+
+def test_a_story_takes_the_room_it_needs_and_the_rows_below_move_down(blank: BlankPage) -> None:
+    view = _view(4)
+    view.upsert([_row(2, story="a short one")])
+    shown = blank.show(view)
+    shown.settle()
+    row = shown.root().locator(".ps-rows > .ps-tr", has_text="order-1")
+    before = row.bounding_box()["y"]
+    shown.root().get_by_text("order-2").click()
+    detail = shown.page.get_by_text("a short one")
+    detail.wait_for()
+    height = detail.evaluate("(el) => el.offsetHeight")
+    assert 20 < height < 60
+    assert row.bounding_box()["y"] == before + height
+
+
 def test_whoever_reads_further_down_keeps_their_rows_when_new_ones_come(blank: BlankPage) -> None:
     view = _view(500)
     shown = blank.show(view)
