@@ -122,9 +122,9 @@ class Explorer(widgets.VBox):
         self._market = self._market_choice()
         self._work(_Request(strategy, 0, None))
         left = widgets.VBox([self._controls.box, self._market, self._statistics])
-        left.layout = widgets.Layout(width="300px", flex="0 0 auto", overflow="visible")
+        left.layout = widgets.Layout(width="270px", flex="0 0 auto", overflow="visible")
         right = widgets.VBox([self._error, self._chart])  # an error never moves a slider from under the pointer
-        right.layout = widgets.Layout(flex="1 1 400px", min_width="320px")
+        right.layout = widgets.Layout(flex="1 1 280px", min_width="280px")
         parts = widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap"))
         super().__init__([self._title, parts])
 

@@ -396,7 +396,7 @@ function drawTimes(pen, ticks, plot, look, height) {
   pen.textBaseline = "middle";
   for (const tick of ticks.values) {
     const x = plot.x(tick);
-    if (x > 30 && x < plot.width - 30) pen.fillText(timeText(tick, ticks.step, false), x, height - FOOT / 2);
+    if (x > 30 && x < plot.width - 44) pen.fillText(timeText(tick, ticks.step, false), x, height - FOOT / 2);
   }
 }
 
@@ -421,9 +421,10 @@ function before(times, time) {
 
 function drawPointer(pen, pointer, plot, look, height, picture) {
   pen.textBaseline = "middle";
-  pen.textAlign = "left";
+  pen.textAlign = "right";
   pen.fillStyle = look.faint(0.75);
-  pen.fillText(picture.note, plot.width + 6, height - FOOT / 2);
+  pen.fillText(picture.note, plot.width + AXIS - 2, height - FOOT / 2);
+  pen.textAlign = "left";
   if (!pointer || pointer.x > plot.width) return;
   const x = Math.round(pointer.x) + 0.5;
   stroke(pen, look.faint(0.4), () => (pen.moveTo(x, 0), pen.lineTo(x, height - FOOT)));

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 from pairsim.strategies.declaration import Field
 from pairsim.strategies.strategy import Strategy, fields_of
 
-__all__ = ["Controls", "control", "slider_step"]
+__all__ = ["Controls", "control", "slider_step", "slider_value"]
 
 _STEPS: Final = 200  # a slider has at least so many places, on a grid of 1, 2 or 5 times a power of ten
 _STYLE: Final = {"description_width": "84px"}
@@ -41,7 +41,7 @@ class Controls:
 
     def values(self) -> dict[str, Any]:
         """The present values by name."""
-        return {name: each.value for name, each in self.by_name.items()}
+        return {name: slider_value(each.value) for name, each in self.by_name.items()}
 
     def reset(self) -> None:
         """Back to the first values, as one change."""
@@ -72,6 +72,11 @@ def control(field: Field[Any], value: Any) -> Any:
     low = field.low + step if field.above_low else field.low
     digits = max(0, -math.floor(math.log10(step)))
     return widgets.FloatSlider(min=min(low, value), max=field.high, step=step, readout_format=f".{digits}f", **shared)
+
+
+def slider_value(value: Any) -> Any:
+    """What a page has sent. It counts steps from the lowest value, and 0.25 comes back as 0.24999999999999997."""
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def slider_step(low: float, high: float) -> float:

@@ -79,6 +79,14 @@ def test_steps_are_round_and_at_least_two_hundred(low: float, high: float, step:
     assert slider_step(low, high) == pytest.approx(step)
 
 
+def test_what_a_page_rounds_away_is_no_other_value(panel: Explorer) -> None:
+    _control(panel, "share").value = 0.25
+    before = panel.result
+    _control(panel, "share").value = 0.24999999999999997  # 0.005 and 49 steps, as a page counts them
+    assert panel.strategy.share == 0.25
+    assert panel.result is before
+
+
 def test_an_instance_begins_with_its_values(bars: pl.DataFrame) -> None:
     panel = ps.explore(Dip(period=21), bars)
     assert panel.strategy.period == 21
