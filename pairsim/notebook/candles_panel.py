@@ -17,7 +17,7 @@ from pairsim.market.interval import Interval, format_interval, parse_interval
 from pairsim.notebook.choosing import Chosen, chooser
 from pairsim.notebook.look import Look
 from pairsim.notebook.order_log import FillRow
-from pairsim.notebook.panels import ViewPanel, run_note
+from pairsim.notebook.panels import ViewPanel
 from pairsim.notebook.views import CandleView
 from pairsim.notebook.views.candle import PRICE, Mark
 
@@ -82,7 +82,7 @@ class CandlesPanel(ViewPanel):
 
     def note(self, look: Look) -> "tuple[str, Tone]":
         """Says that there is no candle yet."""
-        text, tone = run_note(look)
+        text, tone = super().note(look)
         return ("No candle has closed yet", "muted") if not text and not self._last else (text, tone)
 
     def update(self, look: Look) -> None:

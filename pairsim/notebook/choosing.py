@@ -49,18 +49,18 @@ class Chosen(ipywidgets.VBox):
 
 def chooser(label: str, names: Sequence[str], chosen: str, on_choice: Callable[[str], None]) -> ipywidgets.Widget:
     """A widget that calls ``on_choice`` with another one of ``names``."""
-    layout = ipywidgets.Layout(width="280px")
-    style = {"description_width": "60px"}
+    listed = len(names) <= MOST_LISTED
+    layout = ipywidgets.Layout(width="230px" if listed else "360px", max_width="100%")
+    shared = {"options": list(names), "description": label, "layout": layout, "style": {"description_width": "initial"}}
     widget: Any
-    if len(names) <= MOST_LISTED:
-        widget = ipywidgets.Dropdown(options=list(names), value=chosen, description=label, layout=layout, style=style)
+    if listed:
+        widget = ipywidgets.Dropdown(value=chosen, **shared)
+        widget.add_class("pairsim-chooser")
         widget.observe(lambda change: on_choice(change["new"]), "value")
         return widget
-    # The field is empty so that its list is whole; what is chosen stands in it as a hint.
-    widget = ipywidgets.Combobox(
-        options=list(names), placeholder=f"{chosen}  (type to search {len(names)})", description=label,
-        layout=ipywidgets.Layout(width="360px"), style=style, continuous_update=False,
-    )  # fmt: skip
+    # The field is empty so that its list is whole; what is chosen stands in it as a hint, written like a value.
+    hint = f"{chosen}  (type to search {len(names)})"
+    widget = ipywidgets.Combobox(placeholder=hint, continuous_update=False, **shared)
 
     def chose(change: dict[str, Any]) -> None:
         typed = change["new"]
@@ -70,6 +70,7 @@ def chooser(label: str, names: Sequence[str], chosen: str, on_choice: Callable[[
         widget.value, widget.placeholder = "", f"{found}  (type to search {len(names)})"
         on_choice(found)
 
+    widget.add_class("pairsim-chooser")
     widget.observe(chose, "value")
     return widget
 

@@ -13,13 +13,15 @@ import ipywidgets
 from pairsim.engine.status import RunState, Trading
 from pairsim.notebook.choosing import chooser
 from pairsim.notebook.commands import Commands
-from pairsim.notebook.explore_controls import control
+from pairsim.notebook.explore_controls import control, slider_value
 from pairsim.notebook.look import Look
+from pairsim.notebook.panels import run_note
 from pairsim.strategies.declaration import Field
 from pairsim.strategies.strategy import Strategy, fields_of
 
 if TYPE_CHECKING:
     from pairsim.notebook.source import Source
+    from pairsim.notebook.views.view import Tone
 
 
 class ControlsPanel:
@@ -30,6 +32,9 @@ class ControlsPanel:
         self._engine = source.engine
         self._outcome = ipywidgets.HTML()
         self._outcome.add_class("pairsim-outcome")
+        self._note = ipywidgets.HTML()
+        self._failed: list[int] = []
+        self._beat = -1
         self._commands = Commands(self._said)
         self._buttons = _EngineButtons(self._commands, self._engine)
         names = [t.name for t in self._engine._traders]
@@ -37,8 +42,9 @@ class ControlsPanel:
         self._chooser = chooser("Trader", names, names[0], lambda name: self._choose(names.index(name)))
         self._tuning = _Tuning(self._tune)
         self._pause = _button("Pause trader", "hold what it decides; its indicators go on", self._toggle_trader)
-        first = _row([self._buttons.widget, self._chooser, self._pause])
-        self.widget = ipywidgets.VBox([first, self._buttons.confirm, self._tuning.widget, self._outcome])
+        first = _row([self._buttons.widget, _row([self._chooser, self._pause])], gap="4px 20px")
+        parts = [first, self._buttons.confirm, self._tuning.widget, self._outcome, self._note]
+        self.widget = ipywidgets.VBox(parts)
         self.widget.add_class("pairsim-controls")
 
     @property
@@ -56,6 +62,11 @@ class ControlsPanel:
         _set(self._pause, description="Pause trader" if state == "active" else "Resume trader")
         _set(self._pause, disabled=look.ended or look.status.state is RunState.CREATED)
         self._tuning.enable(not look.ended and look.status.state is not RunState.CREATED)
+        if look.beat != self._beat:
+            self._beat, self._failed = look.beat, [t for t, h in enumerate(look.health) if h.state == "failed"]
+        failures = ("", "") if look.ended else self._failures()
+        # Below the buttons: above, it would push another one under a pointer that has just pressed.
+        _set(self._note, value="".join(_note(*line) for line in (run_note(look), failures, _end(look))))
 
     def final(self) -> None:
         """The last look has switched everything off."""
@@ -84,11 +95,34 @@ class ControlsPanel:
         shown = f"{value:g}" if isinstance(value, float) else value
         self._commands.put(f"tuned {handle.name}: {name} = {shown}", lambda: handle.tune(**{name: value}))
 
+    def _failures(self) -> "tuple[str, Tone]":
+        """Which traders have failed, and what to do."""
+        if not self._failed:
+            return "", ""
+        names, first = [self._engine._traders[t].name for t in self._failed], self._failed[0]
+        message, _ = self.source.orders.failures.get(first, ("", ""))
+        others = f" and {len(names) - 1} more have" if len(names) > 1 else " has"
+        why = f": {message.rstrip('.')}" if message else ""
+        todo = f"Resume or swap it to go on; the tab Traders and engine[{names[0]!r}].health say where it failed."
+        return f"{names[0]}{others} failed{why}. {todo}", "bad"
+
     def _said(self, text: str, worked: bool) -> None:
         self._tuning.refused |= not worked
         mark = "✓" if worked else "✗"
         tone = "good" if worked else "bad"
         self._outcome.value = f'<span role="status" class="pairsim-{tone}">{mark} {escape(text)}</span>'
+
+
+def _note(text: str, tone: str) -> str:
+    return f'<div role="status" class="pairsim-note pairsim-{tone}">{escape(text)}</div>' if text else ""
+
+
+def _end(look: Look) -> "tuple[str, Tone]":
+    """That the run has ended, and what is left of it."""
+    if look.status.state not in (RunState.FINISHED, RunState.STOPPED):
+        return "", ""
+    kept = 'engine.orders, engine.fills and engine.report("run.html") keep what it did.'
+    return f"This run has ended: the views stay as its last picture. {kept}", "muted"
 
 
 class _EngineButtons:
@@ -98,17 +132,23 @@ class _EngineButtons:
         self._commands, self._engine = commands, engine
         self.pause = _button("Pause", "hold the feed; orders under way go on", self._toggle_pause, icon="pause")
         self.flatten = _button(
-            "Flatten", "a market order against every position", lambda: self._sure(*self._flatten), icon="compress"
+            "Flatten",
+            "a market order against every position",
+            lambda: self._sure(self.flatten, *self._flatten),
+            icon="compress",
         )
         self.halt = _button("Halt", "cancel every order, let none pass", self._toggle_halt, icon="ban", style="danger")
-        self.stop = _button("Stop", "end the run in order", lambda: self._sure(*self._stop), icon="stop")
+        self.stop = _button("Stop", "end the run in order", lambda: self._sure(self.stop, *self._stop), icon="stop")
+        self._asker = self.halt
         self._flatten = ("Close every position at the market?", "Flatten", "flattened: orders sent", engine.flatten)
         self._stop = ("End this run? Positions are kept.", "Stop", "stopped", lambda: engine.stop() and None)
         self._halt = ("Cancel all orders and let none pass?", "Halt", "halted: orders canceled", engine.halt)
         self._question = ipywidgets.Label()
-        self._yes = ipywidgets.Button(button_style="danger", layout=_width(110))
-        self._no = _button("No", "leave everything as it is", self._unasked)
+        self._yes = ipywidgets.Button(button_style="danger", layout=_least(110))
+        self._no = _button("No", "leave everything as it is (Escape)", self._refused)
+        self._no.add_class("pairsim-no")
         self.confirm = _row([self._question, self._yes, self._no])
+        self.confirm.add_class("pairsim-question")
         self.confirm.layout.display = "none"
         self._asked: tuple[str, Callable[[], object]] | None = None
         self._yes.on_click(lambda _: self._confirmed())
@@ -137,18 +177,23 @@ class _EngineButtons:
         if self._halted:
             self._commands.put("unhalted", self._engine.unhalt)
         else:
-            self._sure(*self._halt)
+            self._sure(self.halt, *self._halt)
 
-    def _sure(self, question: str, verb: str, title: str, action: Callable[[], object]) -> None:
-        self._asked = title, action
+    def _sure(self, asker: Any, question: str, verb: str, title: str, action: Callable[[], object]) -> None:
+        self._asker, self._asked = asker, (title, action)
         self._question.value, self._yes.description = question, f"Yes, {verb.lower()}"
         self.confirm.layout.display = "flex"
+        self._no.focus()  # a key pressed once too often changes nothing
 
     def _confirmed(self) -> None:
-        asked, self._asked = self._asked, None
-        self._unasked()
+        asked = self._asked
+        self._refused()
         if asked is not None:
             self._commands.put(*asked, urgent=True)
+
+    def _refused(self) -> None:
+        self._unasked()
+        self._asker.focus()  # where it was: with the question its focus goes
 
     def _unasked(self) -> None:
         self._asked = None
@@ -165,7 +210,8 @@ class _Tuning:
         self._inputs: dict[str, Any] = {}
         self._setting = False
         self.refused = False  # a command has failed: a slider may stand where no parameter does
-        self.widget = ipywidgets.HBox(layout=ipywidgets.Layout(flex_flow="row wrap"))
+        columns = "repeat(auto-fill, minmax(min(250px, 100%), 1fr))"
+        self.widget = ipywidgets.GridBox(layout=ipywidgets.Layout(grid_template_columns=columns))
 
     def show(self, strategy: Strategy) -> None:
         """Stand where the parameters stand; anew for another class."""
@@ -191,31 +237,33 @@ class _Tuning:
 
     def _input(self, name: str, field: Field[Any], value: Any) -> Any:
         widget = control(field, value)
-        widget.layout.width = "270px"
         if hasattr(widget, "continuous_update"):
             widget.continuous_update = False  # a tune for each drag, not for each pixel
         widget.observe(lambda change: self._moved(name, change["new"]), "value")
         return widget
 
-    def _moved(self, name: str, value: float) -> None:
+    def _moved(self, name: str, sent: float) -> None:
+        value = slider_value(sent)
         if not self._setting and self._strategy is not None and value != getattr(self._strategy, name):
             self._told(name, value)
 
 
 def _button(text: str, tooltip: str, action: Callable[[], None], *, icon: str = "", style: str = "") -> Any:
     button = ipywidgets.Button(
-        description=text, tooltip=tooltip, icon=icon, button_style=style, layout=_width(130 if len(text) > 8 else 100)
+        description=text, tooltip=tooltip, icon=icon, button_style=style, layout=_least(120 if len(text) > 8 else 86)
     )
     button.on_click(lambda _: action())
     return button
 
 
-def _row(children: list[Any]) -> Any:
-    return ipywidgets.HBox(children, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
+def _row(children: list[Any], gap: str = "0") -> Any:
+    layout = ipywidgets.Layout(flex_flow="row wrap", align_items="center", grid_gap=gap)
+    return ipywidgets.HBox(children, layout=layout)
 
 
-def _width(pixels: int) -> Any:
-    return ipywidgets.Layout(width=f"{pixels}px")
+def _least(pixels: int) -> Any:
+    """A width that holds while the words change, and gives way where they need more."""
+    return ipywidgets.Layout(width="auto", min_width=f"{pixels}px")
 
 
 def _set(widget: Any, **values: Any) -> None:

@@ -5,7 +5,7 @@ Rule: any number of them may look at one engine, opened and closed at any time, 
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets
 
@@ -22,6 +22,8 @@ from pairsim.notebook.views import View
 if TYPE_CHECKING:
     from pairsim.engine.engine import Engine
     from pairsim.market.interval import Interval
+
+GAP: Final = "8px"  # between parts
 
 
 class Views:
@@ -116,16 +118,18 @@ class Dashboard(ipywidgets.VBox):
         columns = "repeat(auto-fit, minmax(min(420px, 100%), 1fr))"  # side by side where there is room
         charts = ipywidgets.GridBox(
             [w["equity"], w["pnl"]],
-            layout=ipywidgets.Layout(grid_template_columns=columns, width="100%", grid_gap="8px"),
+            layout=ipywidgets.Layout(grid_template_columns=columns, width="100%", grid_gap=GAP),
         )
         self.tabs = ipywidgets.Tab(
-            [w["orders"], w["positions"], w["health"], ipywidgets.VBox([w["channels"], w["latency"]])],
-            titles=["Orders", "Positions", "Traders", "Inside"],
+            [w["orders"], w["positions"], w["health"], _below(w["channels"], w["latency"])],
+            titles=["Orders", "Positions", "Traders", "Channels"],
         )
-        layout = ipywidgets.Layout(grid_gap="8px")
-        super().__init__([w["summary"], w["controls"], charts, w["candles"], self.tabs], layout=layout)
+        parts = [w["summary"], w["controls"], charts, w["candles"], self.tabs]
+        super().__init__(parts, layout=ipywidgets.Layout(grid_gap=GAP))
         self.add_class("pairsim-dashboard")
         for panel in self.panels.values():
+            if isinstance(panel, ViewPanel):
+                panel.alone = False  # the controls say it, and say it once
             source.add(panel)
 
     @property
@@ -194,6 +198,10 @@ def dashboard(run: "Engine", market: str | None = None) -> Dashboard:
     if not isinstance(run, Engine):
         raise InputError(f"dashboard({type(run).__name__}): give it an Engine; a Result shows itself by result.plot()")
     return open_dashboard(run, market)
+
+
+def _below(*widgets: Any) -> Any:
+    return ipywidgets.VBox(widgets, layout=ipywidgets.Layout(grid_gap=GAP))
 
 
 def close_all(*widgets: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pairsim.errors import PairsimError
 from pairsim.notebook.look import Look
 from pairsim.notebook.order_log import MOST_ORDERS, OrderRow
-from pairsim.notebook.panels import ViewPanel, run_note
+from pairsim.notebook.panels import ViewPanel
 from pairsim.notebook.views import TableView
 from pairsim.notebook.views.table import Column
 
@@ -37,7 +37,7 @@ class OrdersPanel(ViewPanel):
 
     def note(self, look: Look) -> "tuple[str, Tone]":
         """Says that there are none yet."""
-        text, tone = run_note(look)
+        text, tone = super().note(look)
         return ("No orders yet", "muted") if not text and not self.source.orders.orders else (text, tone)
 
     def update(self, look: Look) -> None:

@@ -25,6 +25,7 @@ class ViewPanel:
     """A panel of one view. One that is ``slow`` shows what is new twice a second."""
 
     slow: ClassVar[bool] = False
+    alone = True  # else something beside it says what everybody should know
 
     def __init__(self, source: "Source", view: "View") -> None:
         self.source, self.view = source, view
@@ -42,7 +43,7 @@ class ViewPanel:
 
     def note(self, look: Look) -> "tuple[str, Tone]":
         """What is said over the view."""
-        return run_note(look)
+        return run_note(look) if self.alone else ("", "")
 
     def refresh(self, look: Look) -> None:
         """Show what was seen."""
@@ -103,7 +104,8 @@ class SummaryPanel(ViewPanel):
         status, pnl = look.status, look.equity - look.opening
         state, tone = str(status.state), _STATE_TONES.get(str(status.state), "muted")
         if status.trading is not Trading.ACTIVE:
-            state, tone = f"{state}, {str(status.trading).replace('_', ' ')}", "warning"
+            state = f"{state}, {str(status.trading).replace('_', ' ')}"
+            tone = "bad" if tone == "bad" else "warning"
         rate = 0.0 if look.ended or status.state is RunState.PAUSED else look.candle_rate
         self.tiles.update(
             {

@@ -61,7 +61,7 @@ def write_report(engine: "Engine", path: "str | os.PathLike[str]") -> None:
         ("Positions", _positions(engine, look)),
         ("Traders", _traders(source, look)),
         ("Orders", _orders(source)),
-        ("Inside", _inside(source, look)),
+        ("Channels and latency", _inside(source, look)),
     ]  # fmt: skip
     title = escape(names + more)
     body = "".join(f"<section>{f'<h2>{escape(name)}</h2>' if name else ''}{part}</section>" for name, part in sections)

@@ -45,6 +45,11 @@ def notes(dashboard: Dashboard) -> set[str]:
     return {panel.view._message[0] for panel in dashboard.panels.values() if hasattr(panel, "view")}
 
 
+def said(dashboard: Dashboard) -> str:
+    """What is said of the run, once, under its buttons."""
+    return dashboard.panels["controls"]._note.value
+
+
 def threads_of_views() -> int:
     return [thread.name for thread in threading.enumerate()].count("pairsim-views")
 
@@ -197,7 +202,11 @@ def test_a_dashboard_saves_all_its_views_into_a_folder(engine, tmp_path) -> None
 def test_before_it_is_started_it_says_so() -> None:
     engine = two_traders()
     shown = engine.dashboard()
-    assert notes(shown) == {"Not started yet: engine.start()"}
+    assert "Not started yet: engine.start()" in said(shown)
+    assert notes(shown) == {"", "No orders yet", "No candle has closed yet"}
+    alone = engine.view.equity()
+    assert alone._message[0] == "Not started yet: engine.start()"
+    alone.close()
     assert values(shown)["State"] == "created"
     shown.close()
 
@@ -221,6 +230,7 @@ def test_of_a_stopped_engine_the_last_picture_stays() -> None:
     engine.stop()
     ended(engine)
     assert values(shown)["State"] == "stopped"
+    assert "last picture" in said(shown)
     assert shown.panels["equity"].view._final
     assert len(shown.panels["orders"].table.frame()) == len(engine.orders)
     again = engine.dashboard()
@@ -238,10 +248,7 @@ def test_of_a_run_whose_host_died_it_says_why_and_what_to_do() -> None:
     until(lambda: engine.status.fills >= 2, "fills")
     psutil.Process(engine._process.pid).kill()
     ended(engine)
-    (note,) = notes(shown)
-    assert "exit status -9" in note
-    assert "engine.orders" in note
-    assert "make a new Engine" in note
+    assert all(words in said(shown) for words in ("exit status -9", "engine.orders", "make a new Engine"))
     assert values(shown)["State"] == "failed"
     assert shown.panels["controls"]._buttons.halt.disabled
     assert len(shown.panels["orders"].table.frame()) == len(engine.orders)
@@ -250,9 +257,12 @@ def test_of_a_run_whose_host_died_it_says_why_and_what_to_do() -> None:
 def test_a_strategy_that_fails_every_candle_is_shown_with_its_traceback() -> None:
     traders = [ps.Trader("BTC/USDT", Failing()), ps.Trader("ETH/USDT", Often())]
     with ps.Engine(traders, ps.RandomFeed(tick="100ms", speed=20, seed=1), workers=1) as engine:
-        table = engine.view.health()
+        table, shown = engine.view.health(), engine.dashboard()
         until(lambda: "failed" in table.frame()["state"].to_list(), "the failure")
         until(lambda: "ZeroDivisionError" in table.frame()["details"][0], "its traceback")
+        until(lambda: "BTC/USDT has failed: ZeroDivisionError" in said(shown), "said where one cannot overlook it")
+        engine["BTC/USDT"].swap(Never())
+        until(lambda: not said(shown), "a trader that has been seen to is not named")
         before = engine.status.fills
         until(lambda: engine.status.fills > before, "the other trader trades on")
         assert table.frame()["state"][1] == "active"
