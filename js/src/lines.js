@@ -4,6 +4,7 @@ import { AXIS, Range, airy, extent, options, paths, picture, rowAt, uPlot } from
 import { lineColor, lineDash } from "./colors.js";
 import { History } from "./history.js";
 import { csv, digitsFor, iso, number, time } from "./numbers.js";
+import { Raster } from "./raster.js";
 import { h } from "./shell.js";
 
 const IN_HEAD = 8;
@@ -42,6 +43,7 @@ class Painter {
   constructor(shell, store, given) {
     Object.assign(this, { shell, store, given });
     this.range = new Range();
+    this.raster = new Raster();
     this.hidden = new Set();
     this.builtFor = -1;
     this.legendAt = 0;
@@ -64,7 +66,7 @@ class Painter {
     shell.body.replaceChildren(this.plot, ...(this.many ? [this.legend] : []));
     const colors = () => shell.colors;
     const series = store.series.map((label, k) => ({
-      label, paths, points: { show: false }, width: this.many ? 1 : 1.5,
+      label, paths: (...all) => (this.dense ? null : paths(...all)), points: { show: false }, width: this.many ? 1 : 1.5,
       stroke: () => lineColor(colors(), k), dash: lineDash(k), show: !this.hidden.has(label),
     }));
     const onZoom = (zoom) => {
@@ -72,7 +74,7 @@ class Painter {
       this.range.set(zoom, times[count - 1]);
       shell.dirty();
     };
-    const hooks = { setCursor: [() => this.readout()], setSeries: [(u, k) => this.focused(k)] };
+    const hooks = { drawAxes: [(u) => this.dense && this.drawDense(u)], setCursor: [() => this.readout()], setSeries: [(u, k) => this.focused(k)] };
     this.u = new uPlot(options({ colors, series, height: HEIGHT, hooks, focus: this.many, onZoom }), [[], ...series.map(() => [])], this.plot);
     this.resize();
   }
@@ -125,7 +127,9 @@ class Painter {
     const columns = history.columns.map((column) => column.subarray(0, n));
     const [from, to] = this.range.get(times[0], times[n - 1]);
     const shown = columns.filter((_, k) => !this.hidden.has(store.series[k]));
-    const y = airy(extent(shown, Math.max(0, rowAt(times, n, from) - 1), Math.min(n, rowAt(times, n, to) + 1)));
+    this.rows = [Math.max(0, rowAt(times, n, from) - 1), Math.min(n, rowAt(times, n, to) + 1)];
+    this.dense = this.rows[1] - this.rows[0] > this.u.bbox.width / 2;
+    const y = airy(extent(shown, ...this.rows));
     this.digits = this.given.digits ?? Math.max(2, digitsFor(y[1] - y[0]));
     this.u.batch(() => {
       this.u.setData([times, ...columns], false);
@@ -134,6 +138,27 @@ class Painter {
     });
     this.shell.body.toggleAttribute("data-empty", n === 0);
     if (performance.now() > this.legendAt) this.readout();
+  }
+
+  /** All lines as pixels: there are more points than a stroke can have. */
+  drawDense(u) {
+    const { history } = this.store;
+    const { left, top, width, height } = u.bbox;
+    const { x, y } = u.scales;
+    const perX = width / (x.max - x.min);
+    const perY = height / (y.max - y.min);
+    const ratio = devicePixelRatio || 1;
+    const columns = history.time.slice(...this.rows).map((ms) => Math.round((ms - x.min) * perX));
+    this.raster.begin(width + 1, height + 1, columns);
+    history.columns.forEach((column, k) => {
+      const { show, alpha, width: css } = u.series[k + 1];
+      if (!show) return;
+      this.raster.line(column.subarray(...this.rows), height + 0.5 + y.min * perY, perY, {
+        color: lineColor(this.shell.colors, k), alpha, width: css * ratio,
+        dash: lineDash(k).map((part) => part * ratio), phase: 4 * k, // or the gaps of all lines would stand in columns
+      });
+    });
+    this.raster.end(u.ctx, left, top);
   }
 
   /** Values under the pointer, or the last ones. */

@@ -1,6 +1,7 @@
 """Lines in a page: a snapshot, deltas, a gap and its mending, names, the legend."""
 
 import numpy as np
+import pytest
 from notebook.views.blank_page import BlankPage
 
 from pairsim.notebook.views import LineView
@@ -110,4 +111,43 @@ def test_two_charts_side_by_side_stand_level_though_one_legend_is_longer(blank: 
         }""",
         timeout=20_000,
     )
+    assert not blank.errors
+
+
+def _rows_of_ink(shown: object, share: float) -> list[int]:
+    """Pixels of the plot that bear a line's colour in the column at this share of its width; 0 is the top."""
+    return shown.root().evaluate(  # type: ignore[attr-defined, no-any-return]
+        """(el, share) => {
+            const canvas = el.querySelector("canvas");
+            const { left, width } = el.querySelector(".u-over").style;
+            const x = Math.round(parseFloat(left) + share * parseFloat(width));
+            const { data } = canvas.getContext("2d").getImageData(x, 0, 1, canvas.height);
+            const pixel = (y) => data.slice(4 * y, 4 * y + 4);
+            const saturated = ([r, g, b, a]) => a > 100 && Math.max(r, g, b) - Math.min(r, g, b) > 60;
+            return [...Array(canvas.height).keys()].filter((y) => saturated(pixel(y)));
+        }""",
+        share,
+    )
+
+
+@pytest.mark.parametrize("number", [0, 8, 17], ids=["plain", "dashed", "dotted"])
+def test_of_ten_thousand_points_those_that_stand_out_are_seen_and_a_hole_stays_empty(
+    blank: BlankPage, number: int
+) -> None:
+    values = np.full((10_001, number + 1), np.nan)
+    values[:, number] = 0.0
+    spikes = range(3_000, 7_000, 370)  # some of them where a dash has its gaps
+    values[spikes, number] = 100.0
+    values[7_000:8_000, number] = np.nan
+    view = LineView([str(k) for k in range(number + 1)], title="Lines", window=10_001)
+    view.reset(_times(0, 10_001), values)
+    shown = blank.show(view)
+    shown.settle()
+    for row in spikes:
+        ink = _rows_of_ink(shown, row / 10_000)
+        assert len(ink) > 150 and np.ptp(ink) == len(ink) - 1
+    assert not _rows_of_ink(shown, 0.75)
+    flat = [len(_rows_of_ink(shown, 0.2 + i / 1_000)) for i in range(30)]
+    assert max(flat) <= 3
+    assert (0 in flat) == (number > 0)
     assert not blank.errors
