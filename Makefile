@@ -38,19 +38,20 @@ help:
 demo: $(STAMP)
 	$(BIN)/pairsim demo --seconds 30 $(ARGS)
 
-# Two processes for the folders that start no engine (but for a test here and there); the others want the machine for
-# themselves. Given ARGS, what they say.
-ALONE := tests/browser tests/channels tests/cli tests/engine tests/notebook
-SHARED := $(filter-out $(ALONE),$(sort $(patsubst %/,%,$(dir $(wildcard tests/*/test_*.py)))) $(wildcard tests/test_*.py))
+# Three processes for two cores, since who starts an engine or a kernel mostly waits; a file is one process's. What races
+# two processes against each other has the machine for itself. Given ARGS, what they say.
+ALONE := tests/channels
+BESIDE := $(filter-out $(ALONE),$(sort $(patsubst %/,%,$(dir $(wildcard tests/*/test_*.py)))) $(wildcard tests/test_*.py))
+NBMAKE := --nbmake --nbmake-timeout=240
 
 test: $(STAMP) chromium
 ifeq ($(strip $(ARGS)),)
-	$(PYTEST) --numprocesses=2 --dist=loadfile $(SHARED) || { $(PYTEST) $(ALONE); exit 1; }
+	$(PYTEST) --numprocesses=3 --dist=loadfile $(NBMAKE) $(BESIDE) notebooks || { $(PYTEST) $(ALONE); exit 1; }
 	$(PYTEST) $(ALONE)
 else
 	$(PYTEST) $(ARGS)
-endif
 	@$(MAKE) --no-print-directory notebooks
+endif
 
 # The notebook and its browser on the oldest ipykernel that pairsim stands by, all else as locked.
 KERNEL6 := .venv-ipykernel6
@@ -66,10 +67,9 @@ $(KERNEL6_STAMP):
 	$(KERNEL6)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
-# Executed, not compared. With their own warnings: the kernels' are Jupyter's, not ours.
+# Executed, not compared.
 notebooks: $(STAMP)
-	@if ls notebooks/*.ipynb >/dev/null 2>&1; then \
-		$(PYTEST) --nbmake --nbmake-timeout=120 --timeout=300 -W default notebooks; fi
+	$(PYTEST) $(NBMAKE) -W default notebooks
 
 # The tests of the views need a browser: Debian's, where apt is there and may be used.
 chromium:

@@ -5,6 +5,8 @@ import hashlib
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -45,6 +47,21 @@ def _kernel_cache() -> pathlib.Path:
 if "NUMBA_CACHE_DIR" not in os.environ:
     os.environ["NUMBA_CACHE_DIR"] = str(_kernel_cache())
 
+# Python's own cache too: where it is forbidden, each of some hundred processes compiles all of pairsim's sources anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+_ANY_ENGINE = """
+import pairsim as ps
+ps.Engine(ps.Trader("A/USDT", ps.strategies.RSI()), ps.RandomFeed(speed=None, n=1)).start().wait()
+"""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Compile once what every engine needs, before several processes want it. If it fails, tests will say so."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run([sys.executable, "-c", _ANY_ENGINE], stderr=subprocess.DEVNULL, timeout=300)
+
 
 # --- hypothesis ----------------------------------------------------------------------------------------------------
 # The same examples in every run, so a failure on one machine is a failure on all. No deadline: the first example of a
@@ -55,6 +72,16 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("search", parent=hypothesis.settings.get_profile("suite"), derandomize=False)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+# --- notebooks -----------------------------------------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notebooks are executed with their own warnings: the kernels' are Jupyter's, not ours."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.filterwarnings("default"))
 
 
 # --- fixtures ------------------------------------------------------------------------------------------------------
