@@ -7,6 +7,7 @@ current widget may be none, so a notebook's panel is found by its path.
 import ctypes
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -40,6 +41,36 @@ READY = """async path => {
         await new Promise(next => setTimeout(next, 50));
     }
     throw new Error('no kernel: ' + context.session?.kernel?.status);
+}"""
+# The first word of what has the focus, its class, and whether an outline, or whatever the page gives it, is seen.
+FOCUS = """() => {
+    const el = document.activeElement;
+    const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(el);
+    const seen = (outlineStyle !== 'none' && parseFloat(outlineWidth) > 0) || boxShadow !== 'none';
+    const name = el.getAttribute('aria-label') || el.textContent.trim() || el.title || el.placeholder || '';
+    return `${name.slice(0, 40)}${seen ? '' : ' without a sign of it'} <${el.tagName} ${el.className}>`;
+}"""
+# What does not fit into the first dashboard: beyond its edges, cut without a way to scroll, controls over each other.
+MISFITS = """() => {
+    const root = document.querySelector('.pairsim-dashboard');
+    const edge = root.getBoundingClientRect();
+    const name = (el) => `${el.tagName} ${el.className} ${el.textContent.trim().slice(0, 30)}`;
+    const inside = [...root.querySelectorAll('*')].filter((el) => el.checkVisibility()
+        && el.getBoundingClientRect().width && !el.parentElement.closest('.ps-scroll, .u-wrap, svg'));
+    const wide = inside.filter((el) => {
+        const box = el.getBoundingClientRect();
+        return box.left < edge.left - 1 || box.right > edge.right + 1;
+    });
+    const cut = inside.filter((el) => {
+        const { overflowX, display } = getComputedStyle(el);
+        return display !== 'inline' && ['hidden', 'clip'].includes(overflowX) && el.scrollWidth > el.clientWidth + 1;
+    });
+    const controls = inside.filter((el) => el.matches('button, select, input, .noUi-handle, .widget-readout'));
+    const over = controls.filter((el, i) => controls.slice(i + 1).some((other) => {
+        const [a, b] = [el.getBoundingClientRect(), other.getBoundingClientRect()];
+        return a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+    }));
+    return Object.entries({ wide, cut, over }).flatMap(([what, found]) => found.map((el) => `${what}: ${name(el)}`));
 }"""
 
 
@@ -136,6 +167,20 @@ class Tab:
         self.page.evaluate(READY, self.path)
         return self
 
+    def close_panel(self) -> None:
+        """Close the notebook, not the page; its kernel lives on."""
+        self.page.evaluate(
+            """async path => {
+            const panel = await window.jupyterapp.commands.execute('docmanager:open', {path});
+            panel.close();
+        }""",
+            self.path,
+        )
+
+    def reopen_panel(self) -> None:
+        """Open the notebook again in the same page."""
+        self.page.evaluate(READY, self.path)
+
     def run_all(self) -> None:
         """Run all cells; returns when they have been sent."""
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells').catch(() => 0)")
@@ -192,6 +237,21 @@ class Tab:
         text: str = self.page.locator(f".ps-tile[data-name='{name}'] .ps-value").first.inner_text()
         return text
 
+    def at(self) -> str:
+        """What has the focus: name and class; a text between them says when that cannot be seen."""
+        where: str = self.page.evaluate(FOCUS)
+        return where
+
+    def walk_to(self, name: str) -> None:
+        """Press Tab until what has the focus is of this name; all on the way must be seen to have it."""
+        for _ in range(80):
+            self.page.keyboard.press("Tab")
+            where = self.at()
+            assert "without a sign" not in where, where
+            if re.search(name, where):
+                return
+        raise AssertionError(f"{name!r} is not reached by Tab; last was {where}")
+
     def outcome(self) -> str:
         """What came of the last command of a button."""
         return "".join(self.page.locator(".pairsim-outcome").all_inner_texts())
@@ -201,6 +261,7 @@ class Tab:
         dashboard = self.page.locator(".pairsim-dashboard").first
         dashboard.scroll_into_view_if_needed()
         self.page.wait_for_timeout(300)
+        path.parent.mkdir(exist_ok=True)
         dashboard.screenshot(path=path)
 
 

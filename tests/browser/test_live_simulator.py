@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.lab import ROOT, Lab, Tab, guarded
+from browser.lab import MISFITS, ROOT, Lab, Tab, guarded
 from chromium import chromium
 from engine.running import left_after, marked, titles
 
@@ -68,6 +68,11 @@ def orders(tab: Tab) -> int:
     """Rows of the table of orders."""
     text = tab.page.locator(".ps-table .ps-count").first.inner_text()
     return int(text.split()[0].replace(",", "")) if text else 0
+
+
+def told(tab: Tab) -> str:
+    """What is said of the run under the buttons."""
+    return "".join(tab.page.locator(".pairsim-dashboard .pairsim-note").all_inner_texts())
 
 
 def press(tab: Tab, name: str) -> None:
@@ -203,6 +208,113 @@ def test_pictures_and_data_are_saved_from_the_page_and_from_a_cell(tab: Tab, lab
     assert len(list((lab.notebooks / "data").glob("*.parquet"))) == 9
 
 
+def test_everything_is_done_with_the_keyboard_alone(tab: Tab) -> None:
+    """And no key gets to the notebook, which has uses of its own for arrows, Enter and letters."""
+    page, title = tab.page, tab.page.locator(".pairsim-dashboard .ps-candles .ps-title").first
+    cell = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    question = page.locator(".pairsim-dashboard .pairsim-question")
+    page.locator(".pairsim-dashboard .pairsim-controls button").first.focus()
+    page.keyboard.press("Enter")
+    until(lambda: tab.tile("State") == "paused", "paused")
+    page.keyboard.press("Space")
+    until(lambda: tab.tile("State") == "running", "running")
+    before = page.evaluate(cell)
+
+    tab.walk_to("^Halt")
+    page.keyboard.press("Enter")
+    until(lambda: tab.at().startswith("No"), "the question has the focus")
+    page.keyboard.press("Escape")
+    until(lambda: not question.is_visible() and "Halt" in tab.at(), "Escape is no, and one is where one was")
+    assert tab.tile("State") == "running"
+    page.keyboard.press("Enter")
+    until(lambda: tab.at().startswith("No"), "the question has the focus")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    until(lambda: "halted" in tab.tile("State") and "Unhalt" in tab.at(), "halted")
+    page.keyboard.press("Enter")
+    until(lambda: tab.tile("State") == "running", "running")
+
+    tab.walk_to("equity.*ps-item")
+    page.keyboard.press("Space")
+    line = page.locator(".pairsim-dashboard .ps-item").first
+    until(lambda: line.get_attribute("aria-pressed") == "false", "a line is hidden")
+    page.keyboard.press("Enter")
+    until(lambda: line.get_attribute("aria-pressed") == "true", "and shown again")
+
+    shown = title.inner_text()
+    tab.walk_to("SELECT")
+    page.keyboard.press("ArrowUp" if shown.startswith("BTC") else "ArrowDown")
+    until(lambda: title.inner_text() != shown, "another market")
+
+    tab.walk_to("Orders.*TabBar")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    current = page.locator(".pairsim-dashboard .lm-TabBar-tab.lm-mod-current")
+    until(lambda: current.inner_text() == "Positions", "another tab")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    tab.walk_to("PNG")
+    tab.walk_to("ps-scroll")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    story = page.locator(".pairsim-dashboard .ps-detail")
+    until(lambda: "initialized" in "".join(story.all_inner_texts()), "the story of an order")
+    page.keyboard.press("Escape")
+    until(lambda: story.count() == 0, "closed")
+    assert page.evaluate(cell) == before
+
+
+def test_in_a_narrow_window_nothing_is_cut_and_nothing_stands_over_another(tab: Tab) -> None:
+    shell = "window.jupyterapp.shell"
+    try:
+        for width, left in ((1280, "collapse"), (700, "collapse"), (820, "expand")):
+            tab.page.evaluate(f"{shell}.{left}Left()")
+            tab.page.set_viewport_size({"width": width, "height": 3_600})
+            for name in ("Positions", "Traders", "Channels", "Orders"):
+                tab.page.locator(".pairsim-dashboard .lm-TabBar-tab", has_text=name).click()
+                until(lambda: tab.page.evaluate(MISFITS) == [], f"fits into {width}", 10.0)
+            tab.shot(SHOTS / f"three_markets_{width}.png")
+    finally:
+        assert tab.page.evaluate(MISFITS) == []
+        tab.page.evaluate(f"{shell}.collapseLeft()")
+        tab.page.set_viewport_size({"width": 1280, "height": 3_200})
+
+
+def test_a_notebook_that_is_closed_and_opened_again_shows_the_run_whole(tab: Tab, tmp_path: Path) -> None:
+    """Its kernel lives on, and so does the run; but for signs of life nothing is sent to a page that is not there."""
+    errors: list[str] = []
+    tab.page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    tab.page.on("pageerror", lambda error: errors.append(str(error)))
+    rows, seen = orders(tab), tmp_path / "seen"
+    tab.run(
+        "import pathlib, threading, time\n"
+        "def watch(views=Out[2].views.values(), go_on=threading.Event()):\n"
+        "    while not go_on.wait(0.5):\n"
+        "        sent = sum(view._delivery.sequence for view in views)\n"
+        f"        with pathlib.Path({str(seen)!r}).open('a') as file:\n"
+        "            print(sent, engine.status.fills, file=file)\n"
+        "threading.Thread(target=watch, daemon=True).start()"
+    )
+    tab.command("docmanager:save")
+    tab.close_panel()
+    until(lambda: tab.page.locator(".pairsim").count() == 0, "closed")
+
+    def quiet() -> bool:
+        last = [tuple(map(int, line.split())) for line in seen.read_text().splitlines()[-8:]]
+        return len({sent for sent, _ in last}) == 1 and last[-1][1] > last[0][1]
+
+    until(quiet, "fills, and nothing sent of them")
+    tab.reopen_panel()
+    tab.page.locator(".pairsim.ps-lines").first.wait_for(timeout=120_000)
+    until(lambda: orders(tab) > rows, "all orders")
+    drawn = tab.drawn("lines")
+    until(lambda: tab.drawn("lines") > drawn + 3, "it moves again")
+    until(lambda: tab.page.locator(".pairsim-dashboard [data-stale]").count() == 0, "fresh views")
+    tab.run("watch.__defaults__[1].set()")
+    assert errors == []
+
+
 def test_pictures_in_light_and_dark(tab: Tab) -> None:
     SHOTS.mkdir(exist_ok=True)
     for theme in ("Dark", "Light"):
@@ -220,7 +332,7 @@ def test_halt_asks_first_and_then_stops_all_orders(tab: Tab) -> None:
     press(tab, "Halt")
     press(tab, "Yes, halt")
     until(lambda: "halted" in tab.tile("State"), "halted")
-    until(lambda: "no order passes" in tab.page.locator(".ps-note").first.inner_text(), "said over the views")
+    until(lambda: "no order passes" in told(tab), "said under the buttons")
     rows = orders(tab)
     # halt() answers when nothing is under way any more
     tab.run("engine.halt()\nbefore = engine.status.fills\nengine.wait(1)\nassert engine.status.fills == before")
