@@ -14,11 +14,11 @@ from pairsim.feeds.merge import Stream, last_candles, merge
 from pairsim.feeds.quarantine import Quarantine
 from pairsim.feeds.tables import SLICE_ROWS, Table
 from pairsim.market.candle import CANDLE
-from pairsim.market.columns import find_columns
 from pairsim.market.interval import Interval, Moment, format_interval, parse_interval, parse_time
+from pairsim.market.sources import is_table
 
 if TYPE_CHECKING:
-    from pairsim.market.sources import Source
+    from pairsim.market.sources import Sources
 
 # Markets that stand one after another in a file are read side by side, each in slices: together 128 MB of candles, but
 # not below what makes reading a slice worth it (a part of the row group before it is decoded again each time).
@@ -57,7 +57,7 @@ class ReplayFeed:
 
     def __init__(
         self,
-        source: Source | Mapping[str, Source],
+        source: Sources,
         speed: float | None = 1.0,
         lockstep: bool = False,
         symbol: str | None = None,
@@ -71,7 +71,7 @@ class ReplayFeed:
         self._gaps = np.zeros(2, np.int64)
         self._start_ns = None if start is None else parse_time(start)
         self._interval_ns = None if interval is None else parse_interval(interval)
-        if isinstance(source, Mapping) and not _is_table(source):
+        if isinstance(source, Mapping) and not is_table(source):
             if symbol is not None:
                 raise InputError(f"symbol={symbol!r}: a dict of sources names its markets itself, leave it out")
             self._tables = [Table(one, name) for name, one in source.items()]
@@ -162,14 +162,6 @@ class ReplayFeed:
         names = ", ".join(table.name for table in self._tables[:3]) + (", ..." if len(self._tables) > 3 else "")
         lockstep = ", lockstep=True" if self.lockstep else ""
         return f"ReplayFeed({names}, speed={self.speed}{lockstep})"
-
-
-def _is_table(source: Mapping[str, object]) -> bool:
-    """Whether a dict is one table of columns rather than a table for each market."""
-    try:
-        return bool(find_columns(list(source)))
-    except DataError:
-        return False
 
 
 def _runs(table: Table, names: Sequence[str]) -> list[tuple[Table, tuple[str, ...], tuple[int, int] | None]]:

@@ -8,6 +8,7 @@ Polars is imported when called, never with the module.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -18,27 +19,28 @@ from pairsim.errors import DataError, InputError
 from pairsim.market.candle import Columns
 from pairsim.market.columns import FRAME_COLUMNS, PRICES, find_columns, standardise
 from pairsim.market.report import BadRow, Quality, assess, bad_row, count_reasons, reasons_of
-from pairsim.market.sources import default_symbol, read_table, source_name
+from pairsim.market.sources import by_market, default_symbol, read_table, source_name
 from pairsim.market.validation import NO_TIME, Reason
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from pairsim.market.sources import Source
+    from pairsim.market.sources import Source, Sources
 
 log = logging.getLogger(__name__)
 
 _DROPPED = "_pairsim_dropped"  # on a frame made by load: (counts by reason, first row dropped)
 
 
-def load(source: Source, symbol: str | None = None, *, on_bad: Literal["raise", "drop"] = "raise") -> pl.DataFrame:
+def load(source: Sources, symbol: str | None = None, *, on_bad: Literal["raise", "drop"] = "raise") -> pl.DataFrame:
     """Candles of one or several markets from a Parquet or CSV file or from a table.
 
     Parameters
     ----------
     source : path of a .parquet, .csv or .arrow file, or a table: polars (eager or lazy), pandas, arrow, or a dict of
-        columns. Columns may have any usual name (``date``, ``Open``, ``vol``); times may be datetimes, ISO text or
-        whole s, ms, us or ns since 1970; naive times are UTC.
+        columns; or a dict of these by symbol, such as {"ETH/BTC": "eth.parquet", "LTC/BTC": "ltc.csv"}. Columns may
+        have any usual name (``date``, ``Open``, ``vol``); times may be datetimes, ISO text or whole s, ms, us or ns
+        since 1970; naive times are UTC.
     symbol : the market. Without a symbol column it names the candles (default: the file's name without its interval,
         or "MARKET"). With one it picks that market; where the table holds one market only, it renames it.
     on_bad : what to do about candles with NaN, zero, negative or crossed prices or negative volume, without a readable
@@ -48,12 +50,13 @@ def load(source: Source, symbol: str | None = None, *, on_bad: Literal["raise", 
     Returns
     -------
     polars.DataFrame
-        symbol, timestamp, open, high, low, close, volume; rows in the order given.
+        symbol, timestamp, open, high, low, close, volume; rows in the order given, of several sources one after the
+        other.
 
     Raises
     ------
     DataError
-        The source cannot be read, lacks a column or the symbol, or has bad candles and ``on_bad="raise"``.
+        A source cannot be read, lacks a column or the symbol, or has bad candles and ``on_bad="raise"``.
 
     Examples
     --------
@@ -63,6 +66,9 @@ def load(source: Source, symbol: str | None = None, *, on_bad: Literal["raise", 
     """
     if on_bad not in ("raise", "drop"):
         raise InputError(f'on_bad={on_bad!r}: choose "raise" or "drop"')
+    several = _by_market(source, symbol)
+    if several is not None:
+        return _joined([load(one, market, on_bad=on_bad) for market, one in several.items()])
     name = source_name(source)
     frame, rows = _standard(source, symbol)
     columns = _in_given_order(frame)
@@ -84,8 +90,8 @@ def load(source: Source, symbol: str | None = None, *, on_bad: Literal["raise", 
     return kept
 
 
-def quality(source: Source, symbol: str | None = None) -> Quality:
-    """What is wrong with, and what is missing in, candles from a file or table: bad rows by reason, and gaps.
+def quality(source: Sources, symbol: str | None = None) -> Quality:
+    """What is wrong with, and what is missing in, candles as ``load`` takes them: bad rows by reason, and gaps.
 
     Never raises for a bad row. Given a frame that ``load(on_bad="drop")`` returned, it also tells what was dropped
     (a frame derived from that one no longer knows).
@@ -93,7 +99,11 @@ def quality(source: Source, symbol: str | None = None) -> Quality:
     counts, first = getattr(source, _DROPPED, ({}, None))
     counts_typed: dict[Reason, int] = counts
     first_typed: BadRow | None = first
-    frame, _ = _standard(source, symbol)
+    several = _by_market(source, symbol)
+    if several is not None:
+        frame = _joined([_standard(one, market)[0] for market, one in several.items()])
+    else:
+        frame, _ = _standard(source, symbol)
     return assess(_in_given_order(frame), counts_typed, first_typed)
 
 
@@ -126,6 +136,25 @@ def from_columns(columns: Columns) -> pl.DataFrame:
     times = pl.Series("timestamp", columns.open_time).cast(pl.Datetime("ns", "UTC"))
     prices = [pl.Series(name, column) for name, column in zip(PRICES, columns[3:], strict=True)]
     return pl.DataFrame([names.gather(columns.market), times, *prices])
+
+
+def _by_market(source: Sources, symbol: str | None) -> dict[str, Source] | None:
+    several = by_market(source)
+    if several is not None and symbol is not None:
+        raise InputError(f"symbol={symbol!r}: a dict of sources names its markets itself, leave it out")
+    return several
+
+
+def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """One frame after the other, with what was dropped from all of them."""
+    import polars as pl
+
+    joined = pl.concat(frames)
+    dropped = [getattr(frame, _DROPPED) for frame in frames if hasattr(frame, _DROPPED)]
+    if dropped:
+        total: Counter[Reason] = sum((Counter(counts) for counts, _ in dropped), Counter())
+        setattr(joined, _DROPPED, (dict(total), dropped[0][1]))
+    return joined
 
 
 def _standard(source: Source, symbol: str | None) -> tuple[pl.DataFrame, npt.NDArray[np.int64]]:

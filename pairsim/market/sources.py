@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         pl.DataFrame | pl.LazyFrame | pd.DataFrame | pa.Table | Mapping[str, Sequence[object]] | npt.NDArray[np.void]
     )
     Source: TypeAlias = str | os.PathLike[str] | Table
+    Sources: TypeAlias = Source | Mapping[str, Source]
 
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc"}
 _COMPRESSED = (".gz", ".zst")
@@ -58,6 +59,24 @@ def read_table(source: Source) -> pl.DataFrame:
         f"market data of type {type(source).__name__} is not understood: give the path of a Parquet or CSV file, "
         f"or a polars, pandas or arrow table with columns timestamp, open, high, low, close, volume"
     )
+
+
+def is_table(source: Mapping[str, object]) -> bool:
+    """Whether a dict is one table of columns rather than a table for each market."""
+    try:
+        return bool(find_columns(list(source)))
+    except DataError:
+        return False
+
+
+def by_market(source: Sources) -> dict[str, Source] | None:
+    """The sources of a dict that has one for each market; None for any other source, one that lacks columns too."""
+    if not isinstance(source, Mapping) or is_table(source):
+        return None
+    kinds = str, os.PathLike, Mapping
+    if not any(isinstance(one, kinds) or hasattr(type(one), "columns") for one in source.values()):
+        return None
+    return dict(source)  # what else is among them is refused when it is read
 
 
 def source_name(source: object) -> str:

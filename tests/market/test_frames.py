@@ -203,6 +203,31 @@ def test_a_row_number_counts_in_the_source_even_where_one_market_is_picked():
         load(both, "C/D")
 
 
+def test_a_dict_has_a_source_for_each_market(bars, tmp_path):
+    plain(bars).write_parquet(tmp_path / "eth.parquet")
+    plain(bars).write_csv(tmp_path / "ltc.csv")
+    both = load({"ETH/BTC": tmp_path / "eth.parquet", "LTC/BTC": str(tmp_path / "ltc.csv"), "A/B": plain(bars)})
+    assert both.equals(pl.concat([load(plain(bars), name) for name in ("ETH/BTC", "LTC/BTC", "A/B")]))
+    assert quality({"ETH/BTC": tmp_path / "eth.parquet", "A/B": bars}).rows == 2 * len(bars)
+    assert load({"A/B": plain(bars).to_dict(as_series=False)})["symbol"].unique().to_list() == ["A/B"]
+
+
+def test_what_is_wrong_with_one_source_of_a_dict_is_named(bars, tmp_path):
+    plain(bars).write_parquet(tmp_path / "eth.parquet")
+    there = tmp_path / "eth.parquet"
+    with pytest.raises(DataError, match=r"no file '.*eht.parquet'.*did you mean 'eth.parquet'"):
+        load({"LTC/BTC": there, "ETH/BTC": tmp_path / "eht.parquet"})
+    with pytest.raises(DataError, match="type list is not understood"):
+        load({"LTC/BTC": there, "ETH/BTC": [1, 2]})
+    with pytest.raises(InputError, match="a dict of sources names its markets itself"):
+        load({"LTC/BTC": there}, "LTC/BTC")
+    with pytest.raises(DataError, match="no column"):
+        load({"a": [1.0], "b": [2.0]})  # one table, though it lacks what a table needs
+    broken = plain(with_cell(bars, 17, low=-1.0))
+    dropped = load({"ETH/BTC": there, "A/B": broken, "C/D": broken}, on_bad="drop")
+    assert (quality(dropped).dropped, quality(dropped).first_bad.row) == (2, 17)
+
+
 def test_text_in_a_number_column_of_a_csv_is_a_bad_row_not_a_failed_read(bars, tmp_path):
     lines = plain(bars).write_csv().splitlines()
     lines[8] = lines[8].replace(lines[8].split(",")[3], "n/a")
