@@ -1,31 +1,50 @@
 """How pairsim's objects look in a notebook: a card with a title, facts, tables and folded text. Text in, HTML out.
 
-The colours are JupyterLab's own variables with values for pages that have none, so light and dark follow the page. The
-style comes with each card: a saved notebook is looked at in places that know nothing of us. A notebook that is not
-trusted loses the style and stays readable.
+Text is of JupyterLab's own colour, or the page's; the other colours have a contrast of 4.5:1 and more and are chosen by
+the theme of JupyterLab or VS Code, or, on a page of our own, by the reader's system. The style comes with each card: a
+saved notebook is looked at in places that know nothing of us. One that is not trusted loses it and stays readable.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from html import escape
 
-STYLE = """<style>
-.pairsim-card{font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit)}
+_DARK = "--card-soft:#b0b0b0;--card-good:#5cc98f;--card-bad:#ff8a80;--card-warning:#ffb74d"
+STYLE = (
+    """<style>
+.pairsim-card{font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit);
+--card-soft:#666;--card-good:#08693f;--card-bad:#b71c1c;--card-warning:#9a4a00}
+[data-jp-theme-light=false] .pairsim-card,.vscode-dark .pairsim-card{"""
+    + _DARK
+    + """}
 .pairsim-card>header{margin:0 0 4px}.pairsim-card>header b{font-size:14px}
-.pairsim-card small,.pairsim-card .muted{color:var(--jp-ui-font-color2,#777)}
+.pairsim-card small,.pairsim-card .muted{color:var(--card-soft)}
 .pairsim-card .facts{display:flex;flex-wrap:wrap;gap:2px 22px;margin:2px 0 6px}
-.pairsim-card .facts b{font-weight:400;color:var(--jp-ui-font-color2,#777);margin-right:6px}
+.pairsim-card .facts b{font-weight:400;color:var(--card-soft);margin-right:6px}
 .pairsim-card .facts span{font-variant-numeric:tabular-nums}
 .pairsim-card table{border-collapse:collapse;margin:4px 0;font-size:12px}
-.pairsim-card th{font-weight:600;border-bottom:1px solid var(--jp-border-color1,#bbb)}
-.pairsim-card td,.pairsim-card th{padding:2px 12px 2px 4px;text-align:right;vertical-align:top}
+.pairsim-card th{font-weight:600;border-bottom:1px solid var(--jp-border-color1,#8888)}
+.pairsim-card td,.pairsim-card th{padding:2px 12px 2px 4px;text-align:right;vertical-align:top;white-space:nowrap}
 .pairsim-card td{font-variant-numeric:tabular-nums}
 .pairsim-card td.text,.pairsim-card th.text{text-align:left}
-.pairsim-card tbody tr:nth-child(even){background:var(--jp-layout-color2,#8881)}
-.pairsim-card .good{color:var(--jp-success-color0,#0a7d4b)}.pairsim-card .bad{color:var(--jp-error-color0,#c62828)}
-.pairsim-card .warning{color:var(--jp-warn-color0,#b45309)}
-.pairsim-card pre{margin:4px 0;padding:6px 8px;background:var(--jp-layout-color2,#8881);overflow:auto;font-size:12px}
+.pairsim-card td.long{white-space:normal}
+.pairsim-card tbody tr:nth-child(even){background:#8881}
+.pairsim-card .good{color:var(--card-good)}.pairsim-card .bad{color:var(--card-bad)}
+.pairsim-card .warning{color:var(--card-warning)}
+.pairsim-card pre{margin:4px 0;padding:6px 8px;background:#8881;overflow:auto;font-size:12px}
 .pairsim-card summary{cursor:pointer}
 </style>"""
+)
+
+_PAGE_STYLE = (
+    """<style>
+:root{color-scheme:light dark}
+body{font:14px/1.5 system-ui,sans-serif;max-width:1200px;margin:2em auto;padding:0 1em}
+h1{margin-bottom:0}h2{margin:1.6em 0 .2em}section{overflow-x:auto}
+@media (prefers-color-scheme:dark){.pairsim-page .pairsim-card{"""
+    + _DARK
+    + "}}</style>"
+)
 
 TONES = {
     "running": "good", "active": "good", "finished": "muted", "stopped": "muted", "created": "muted",
@@ -33,8 +52,28 @@ TONES = {
 }  # fmt: skip
 
 
+_LONG = 40  # characters; what is shorter, such as a date, is never broken over lines
+
+
 class Html(str):
     """Text that is HTML already."""
+
+
+class Number(Html):
+    """A number that is text already: it stands where numbers stand."""
+
+
+def page(title: str, *sections: tuple[str, str], style: str = "") -> str:
+    """A page of our own that needs nothing else, light or dark as the reader's system is.
+
+    ``sections``: heading, which may be empty, and HTML. ``style``: more than that of cards.
+    """
+    body = "".join(f"<section>{f'<h2>{escape(name)}</h2>' if name else ''}{part}</section>" for name, part in sections)
+    return (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>pairsim: {escape(title)}</title>"
+        f"{_PAGE_STYLE}{STYLE}{style}</head><body class='pairsim-page'><main class='pairsim-card'>{body}</main>"
+        "</body></html>"
+    )
 
 
 def card(title: str, *parts: str, about: str = "") -> str:
@@ -52,8 +91,7 @@ def facts(*pairs: tuple[str, object]) -> Html:
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, most: int = 50, of: str = "rows") -> Html:
     """A table of at most so many rows; says how many are left out. Numbers stand to the right, text to the left."""
     rows = list(rows)
-    texts = [all(not isinstance(row[k], int | float) for row in rows) for k in range(len(head))]
-    sides = [" class='text'" if text else "" for text in texts]
+    sides = [_side([row[k] for row in rows]) for k in range(len(head))]
     top = "".join(f"<th{side}>{escape(name)}</th>" for side, name in zip(sides, head, strict=True))
     body = "".join(
         "<tr>" + "".join(f"<td{side}>{_cell(x)}</td>" for side, x in zip(sides, row, strict=True)) + "</tr>"
@@ -61,11 +99,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, most: int = 
     )
     more = f"<small>and {len(rows) - most:,} more {escape(of)}</small>" if len(rows) > most else ""
     return Html(f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>{more}")
-
-
-def rounded(rows: Iterable[Sequence[object]], digits: int = 4) -> list[list[object]]:
-    """The same rows with so many digits of each number that is no whole one."""
-    return [[float(f"{x:.{digits}g}") if isinstance(x, float) else x for x in row] for row in rows]
 
 
 def folded(summary: str, text: str, *, tone: str = "") -> Html:
@@ -85,9 +118,24 @@ def toned(text: object, tone: str = "") -> Html:
     return Html(f"<span class='{chosen}'>{escape(str(text))}</span>")
 
 
-def money(value: float) -> Html:
+def money(value: float) -> Number:
     """Profit or loss, coloured."""
-    return toned(_cell(round(value, 2)), "good" if value > 0 else "bad" if value < 0 else "muted")
+    cents = round(value, 2) + 0.0  # no minus before zero
+    tone = "good" if cents > 0 else "bad" if cents < 0 else "muted"
+    return Number(f"<span class='{tone}'>{amount(cents)}</span>")
+
+
+def amount(value: float) -> Number:
+    """An amount of the quote currency."""
+    return Number(f"{value:,.2f}" if value == value else "–")
+
+
+def _side(column: Sequence[object]) -> str:
+    """How the cells of a column stand."""
+    if any(isinstance(x, int | float | Number) for x in column):
+        return ""
+    long = any(len(str(x)) > _LONG for x in column if not isinstance(x, Html))
+    return f" class='text{' long' if long else ''}'"
 
 
 def _cell(value: object) -> str:
@@ -101,4 +149,6 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.10g}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}" if not value.second else f"{value:%Y-%m-%d %H:%M:%S}"
     return escape(str(value))

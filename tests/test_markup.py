@@ -1,6 +1,8 @@
 """Cards of HTML: everything a user wrote is escaped, numbers stand right, long tables say what they leave out."""
 
-from pairsim.markup import Html, card, facts, folded, money, table, toned
+from datetime import UTC, datetime
+
+from pairsim.markup import Html, Number, amount, card, facts, folded, money, page, table, toned
 
 
 def test_what_a_user_wrote_is_escaped() -> None:
@@ -19,6 +21,28 @@ def test_columns_of_numbers_stand_right_and_of_text_left() -> None:
     assert "<th class='text'>name</th><th>value</th>" in shown
     assert "<td>1.5</td>" in shown
     assert "<td>–</td>" in shown
+
+
+def test_numbers_that_are_text_already_stand_right_too() -> None:
+    shown = table(("return", "PnL"), [(Number("2.83 %"), money(-41.3))])
+    assert "class='text'" not in shown
+    assert "<td>2.83 %</td>" in shown
+    assert amount(1234.5) == "1,234.50"
+    assert "-41.30" in money(-41.3)
+    assert "class='muted'>0.00" in money(-0.001)
+
+
+def test_only_long_texts_are_broken_over_lines() -> None:
+    shown = table(("when", "why"), [(datetime(2025, 1, 5, 9, 30, tzinfo=UTC), "because " * 9)])
+    assert "<td class='text'>2025-01-05 09:30</td>" in shown
+    assert "<td class='text long'>because" in shown
+
+
+def test_a_page_needs_nothing_else_and_escapes_its_headings() -> None:
+    shown = page("<t>", ("<h>", "<p>as it is</p>"), ("", "more"))
+    assert "<t>" not in shown
+    assert "<h2>&lt;h&gt;</h2><p>as it is</p>" in shown
+    assert "prefers-color-scheme:dark" in shown
 
 
 def test_a_long_table_says_what_it_leaves_out() -> None:

@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING
 
 from pairsim.market.interval import format_interval
-from pairsim.markup import Html, card, facts, folded, line, money, table, toned
+from pairsim.markup import Html, amount, card, facts, folded, line, money, table, toned
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from pairsim.engine.engine import Engine
     from pairsim.engine.handle import TraderHandle
     from pairsim.engine.snapshot import Portfolio
@@ -19,7 +21,18 @@ def text(engine: "Engine") -> str:
     failed = [handle.name for handle in engine.traders if handle.counters.state == "failed"]
     more = " …" if len(failed) > 4 else ""
     wrong = f"; failed: {', '.join(failed[:4])}{more}, see engine[{failed[0]!r}].health" if failed else ""
-    return f"Engine({shown}; {engine._feed!r}, {engine._broker!r}): {engine.status}{wrong}"
+    return f"Engine({shown}; {ports(engine)}): {engine.status}{wrong}"
+
+
+def ports(engine: "Engine") -> str:
+    """Feed and broker."""
+    return f"{port(engine._feed)}, {port(engine._broker)}"
+
+
+def port(given: object) -> str:
+    """A feed or broker: its repr if its class has one, else the name of the class, which says more than an address."""
+    kind = type(given)
+    return kind.__name__ if kind.__repr__ is object.__repr__ else repr(given)
 
 
 def html(engine: "Engine") -> str:
@@ -28,9 +41,9 @@ def html(engine: "Engine") -> str:
     told = facts(
         ("state", toned(status.state)),
         ("trading", toned(status.trading)),
-        ("equity", round(portfolio.equity, 2)),
+        ("equity", amount(portfolio.equity)),
         ("PnL", money(portfolio.equity - engine._cash)),
-        ("cash", round(portfolio.cash, 2)),
+        ("cash", amount(portfolio.cash)),
         ("candles", status.candles),
         ("orders", status.orders),
         ("fills", status.fills),
@@ -46,8 +59,7 @@ def html(engine: "Engine") -> str:
         )  # fmt: skip
     wrong = line(status.error, "bad") if status.error else Html()
     hint = line("engine.dashboard() shows it live", "muted")
-    about = f"{engine._feed!r}, {engine._broker!r}"
-    return card("Engine", told, wrong, table(head, rows, of="traders"), hint, about=about)
+    return card("Engine", told, wrong, table(head, rows, of="traders"), hint, about=ports(engine))
 
 
 def trader_html(handle: "TraderHandle") -> str:
@@ -74,8 +86,15 @@ def portfolio_html(portfolio: "Portfolio") -> str:
     """Cash, equity and the positions that are not flat."""
     frame = portfolio.positions
     held = frame.filter(frame["quantity"] != 0)
-    rows = [(*row[:6], money(row[6]), money(row[7]), row[8]) for row in held.rows()]
-    told = facts(("cash", round(portfolio.cash, 2)), ("equity", round(portfolio.equity, 2)))
-    return card(
-        "Portfolio", told, table(frame.columns, rows, of="positions") if rows else line("no positions", "muted")
-    )
+    told = facts(("cash", amount(portfolio.cash)), ("equity", amount(portfolio.equity)))
+    return card("Portfolio", told, positions(held) if len(held) else line("no positions", "muted"))
+
+
+def positions(frame: "pl.DataFrame", most: int = 50) -> Html:
+    """Positions as a table."""
+    look = {"value": amount, "unrealised": money, "realised": money, "fees": amount}
+    rows = [
+        [look[name](x) if name in look else x for name, x in zip(frame.columns, row, strict=True)]
+        for row in frame.rows()
+    ]
+    return table(frame.columns, rows, most=most, of="positions")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pairsim.brokers.broker import Broker
 from pairsim.brokers.sim import SimBroker
+from pairsim.engine.display import port
 from pairsim.engine.trader import Trader
 from pairsim.errors import InputError
 from pairsim.market.instrument import Instrument
@@ -53,7 +54,7 @@ def checked_broker(broker: Broker | SimBroker | None) -> Broker | SimBroker:
     lacking = [name for name in _METHODS if not iscoroutinefunction(getattr(broker, name, None))]
     if lacking:
         raise InputError(
-            f"broker={broker!r} has no `async def {lacking[0]}`; use ps.SimBroker(), or write a class with the "
+            f"broker={port(broker)} has no `async def {lacking[0]}`; use ps.SimBroker(), or write a class with the "
             f"coroutines {', '.join(_METHODS)} (see ps.brokers.Broker)"
         )
     return broker

@@ -187,9 +187,8 @@ class Engine:
         return Spec(
             self._traders, tuple(self._codes), self._feed, self._broker, self._cash, self._risk, self._instruments,
             self._workers, str(self._path), self._sizes,
-            {"traders": [repr(t) for t in self._traders], "feed": repr(self._feed), "broker": repr(self._broker),
-            "cash": self._cash, "risk": repr(self._risk),
-             "pin": self._pin},
+            {"traders": [repr(t) for t in self._traders], "feed": display.port(self._feed),
+             "broker": display.port(self._broker), "cash": self._cash, "risk": repr(self._risk), "pin": self._pin},
         )  # fmt: skip
 
     def stop(self, *, flatten: bool = False) -> Self:
@@ -301,12 +300,12 @@ class Engine:
 
     @property
     def orders(self) -> "pl.DataFrame":
-        """Every order, newest last; see the README for the columns."""
+        """Every order, newest last; the columns stand in `pairsim.store.reader.Reader.orders`."""
         return self._reader().orders()
 
     @property
     def fills(self) -> "pl.DataFrame":
-        """Every fill, newest last."""
+        """Every fill, newest last; the columns stand in `pairsim.store.reader.Reader.fills`."""
         return self._reader().fills()
 
     @property

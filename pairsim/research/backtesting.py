@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pairsim.brokers.sim import SimBroker
+from pairsim.engine.display import port
 from pairsim.engine.door import checked_cash, checked_instruments
 from pairsim.engine.engine import Engine
 from pairsim.engine.layout import T_WARMUP
@@ -105,7 +106,7 @@ def backtest_engine(engine: Engine, bars: "Source | Bars") -> Result:
     traders = traders_of(engine._traders, candles.columns.symbols, None)
     if not isinstance(engine._broker, SimBroker):
         raise InputError(
-            f"this engine trades with {engine._broker!r}; a backtest needs a simulated venue: "
+            f"this engine trades with {port(engine._broker)}; a backtest needs a simulated venue: "
             "ps.backtest(traders, bars, broker=ps.SimBroker(...))"
         )
     return _run(traders, candles, engine._broker, engine._cash, engine._risk, engine._instruments, True)

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsim.errors import InputError
-from pairsim.markup import card, line, rounded, table
+from pairsim.markup import card, line
 from pairsim.research.space import Space, Value
+from pairsim.research.statistics import shown, table_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,16 +61,14 @@ class Plateau:
         middle = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
         return (
             f"plateau: {where} ({self.members} combinations around {middle}): "
-            f"{self.metric} mean {self.mean:.4g}, worst {self.worst:.4g}"
+            f"{self.metric} mean {shown(self.metric, self.mean)}, worst {shown(self.metric, self.worst)}"
         )
 
     def _repr_html_(self) -> str:
-        shown = self.frame.select(*self.parameters, self.metric)
+        rows = self.frame.select(*self.parameters, self.metric)
         where = "".join(f"{name}={value!r} " for name, value in self.parameters.items())
         told = line(repr(self).removeprefix("plateau: "))
-        return card(
-            "Plateau", told, table(shown.columns, rounded(shown.rows()), most=12), about=f"around {where.strip()}"
-        )
+        return card("Plateau", told, table_of(rows, most=12), about=f"around {where.strip()}")
 
 
 def find_plateau(sweep: "Sweep") -> Plateau:

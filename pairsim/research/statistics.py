@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsim.market.interval import DAY_NS
-from pairsim.markup import Html, card, table
+from pairsim.markup import Html, Number, card, table
 from pairsim.research.summary import Z_RUINED, Tally, summary
 
 if TYPE_CHECKING:
@@ -91,10 +91,31 @@ class Statistics:
         return "\n".join(f"{name:<18} {value:>14}" for name, value, _ in self.lines())
 
     def _repr_html_(self) -> str:
-        rows = [
-            (name, Html(f"<b>{escape(value).replace(' ', '&nbsp;')}</b>"), why) for name, value, why in self.lines()
-        ]
+        rows = [(name, Number(f"<b>{escape(value)}</b>"), why) for name, value, why in self.lines()]
         return card("Statistics", table(("", "", "how it is counted"), rows))
+
+
+def shown(name: str, value: object) -> object:
+    """A value of a table of statistics as a statistic shows it, by the name of its column; what is none as it is, but a
+    number with six digits at most.
+
+    >>> shown("total_return", 0.02833), shown("sharpe_in_sample", 3.8207), shown("low", 30.0)
+    ('2.83 %', '3.82', 30.0)
+    """
+    if not isinstance(value, float | int) or value != value:
+        return value
+    each = Statistics.__dataclass_fields__.get(name.removesuffix("_in_sample").removesuffix("_out_of_sample"))
+    if each is not None and each.metadata:
+        return Number(_shown(value, each.metadata["form"]))
+    if name == "final_equity":
+        return Number(f"{value:,.2f}")
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def table_of(frame: "pl.DataFrame", most: int = 50) -> Html:
+    """A frame with columns of statistics as HTML."""
+    rows = [[shown(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in frame.rows()]
+    return table(frame.columns, rows, most=most)
 
 
 def _shown(value: float, form: str) -> str:

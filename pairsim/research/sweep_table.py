@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from pairsim.errors import InputError
 from pairsim.market.interval import format_time
-from pairsim.markup import Html, card, line, rounded, table
+from pairsim.markup import Html, card, line
 from pairsim.research.combinations import REFUSALS, Job, Runner
 from pairsim.research.judgement import Judgement, judge
 from pairsim.research.result import Result
 from pairsim.research.space import SYMBOL, Value
-from pairsim.research.statistics import Statistics, from_summary
+from pairsim.research.statistics import Statistics, from_summary, shown, table_of
 from pairsim.research.summary import SUMMARY_WORDS, Z_EQUITY
 from pairsim.research.sweep_layout import X_AT, X_CODE, X_EVALUATED, X_ORDERS
 from pairsim.strategies.strategy import Strategy
 
 if TYPE_CHECKING:
     import polars as pl
-    from plotly.graph_objects import Figure
 
+    from pairsim.research.figures import Figure
     from pairsim.research.plateau import Plateau
     from pairsim.research.walk_forward import WalkForwardResult
 
@@ -228,9 +228,15 @@ class Sweep:
 
     def _repr_html_(self) -> str:
         first, *others = self._lines()
-        top = table(self._top.columns, rounded(self._top.rows()))
         hint = line("best, plateau, heatmap(x, y), frame, result(row) show more", "muted")
-        return card("Sweep", line(first), *(line(told, "muted") for told in others), top, hint, about=self._title)
+        return card(
+            "Sweep",
+            line(first),
+            *(line(told, "muted") for told in others),
+            table_of(self._top),
+            hint,
+            about=self._title,
+        )
 
     @property
     def _title(self) -> str:
@@ -243,8 +249,8 @@ class Sweep:
             best = self.best
         except InputError as error:
             return [str(error), *self._remarks()]
-        value = getattr(best.metrics, self.metric)
-        return [f"best: {_told(best.parameters)}, {self.metric} {value:.4g}", repr(best.judgement), *self._remarks()]
+        value = shown(self.metric, getattr(best.metrics, self.metric))
+        return [f"best: {_told(best.parameters)}, {self.metric} {value}", repr(best.judgement), *self._remarks()]
 
     def _remarks(self) -> list[str]:
         """What should be known about the table."""

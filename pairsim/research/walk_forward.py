@@ -7,7 +7,6 @@ begins flat with what the one before it left, its open position counted at its l
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -20,13 +19,13 @@ from pairsim.engine.plan import make_plan
 from pairsim.errors import InputError, PairsimError, StrategyError
 from pairsim.market.candle import Columns
 from pairsim.market.interval import Interval, format_interval, format_time, parse_interval
-from pairsim.markup import Html, card, rounded, table
+from pairsim.markup import Html, card
 from pairsim.portfolio.layout import A_QUOTE_SCALE
 from pairsim.research.combinations import Job
 from pairsim.research.door import Bars, traders_of
 from pairsim.research.history import History
 from pairsim.research.space import Value
-from pairsim.research.statistics import Statistics, statistics
+from pairsim.research.statistics import Statistics, statistics, table_of
 from pairsim.research.summary import Tally, tally_of
 
 if TYPE_CHECKING:
@@ -272,12 +271,7 @@ class WalkForwardResult:
         return f"{self.title}\n{self.stats!r}\n{self.windows}"
 
     def _repr_html_(self) -> str:
-        shown = self.windows
-        rows = [
-            [f"{x:%Y-%m-%d\u00a0%H:%M}" if isinstance(x, datetime) else x for x in row]
-            for row in rounded(shown.rows(), 6)
-        ]
-        return card("Walk-forward", Html(self.stats._repr_html_()), table(shown.columns, rows), about=self.title)
+        return card("Walk-forward", Html(self.stats._repr_html_()), table_of(self.windows), about=self.title)
 
     @property
     def title(self) -> str:

@@ -1,6 +1,10 @@
 """What the objects show of themselves: one style, and words for completion."""
 
 import inspect
+from pathlib import Path
+
+import pytest
+from engine.own_ports import Instant, Sawtooth
 
 import pairsim as ps
 
@@ -28,6 +32,21 @@ def test_an_engine_shows_its_traders_before_it_runs() -> None:
     assert "machine code" in shown
     assert "created" in shown
     assert "no positions" in engine.portfolio._repr_html_()
+
+
+def test_a_feed_and_a_broker_of_ones_own_are_called_by_their_class() -> None:
+    engine = ps.Engine(ps.Trader("BTC/USDT", Wide()), Sawtooth(), Instant(Path("ledger")))
+    for shown in (repr(engine), engine._repr_html_()):
+        assert "Sawtooth, Instant" in shown
+        assert " object at 0x" not in shown
+
+    class Named(Sawtooth):
+        def __repr__(self) -> str:
+            return "Named('of its own')"
+
+    assert "Named('of its own'), SimBroker(" in repr(ps.Engine(ps.Trader("BTC/USDT", Wide()), Named()))
+    with pytest.raises(ps.InputError, match="broker=Sawtooth has no"):
+        ps.Engine(ps.Trader("BTC/USDT", Wide()), Sawtooth(), Sawtooth())
 
 
 def test_a_strategy_is_called_with_its_parameters() -> None:

@@ -105,6 +105,16 @@ def test_where_nothing_traded_in_training_the_account_stays_in_cash(bars: pl.Dat
     assert done._repr_html_() and repr(done)
 
 
+def test_its_table_has_the_digits_of_the_statistics_above_it(bars: pl.DataFrame) -> None:
+    done = ps.sweep(ps.strategies.RSI, bars, SPACE, walk_forward=2).walk_forward
+    html, part = done._repr_html_(), done.windows.row(0, named=True)
+    assert f"<td>{100 * part['total_return']:,.2f} %</td>" in html
+    assert f"<td>{part['sharpe_in_sample']:,.2f}</td>" in html
+    assert f"<td>{part['sharpe_out_of_sample']:,.2f}</td>" in html
+    assert f"<td>{part['final_equity']:,.2f}</td>" in html
+    assert f"<td class='text'>{part['test_start']:%Y-%m-%d %H:%M}</td>" in html
+
+
 @pytest.mark.parametrize("finished", [0, 2])
 def test_an_interrupted_training_is_not_chosen_from(
     bars: pl.DataFrame, monkeypatch: pytest.MonkeyPatch, finished: int
