@@ -1,4 +1,4 @@
-"""Whether the kernel is running a cell, and the name of this kernel. The only module of the views that asks IPython."""
+"""Whether this is a kernel and runs a cell, and its name. The only module of the views that asks IPython."""
 
 import uuid
 from typing import Any, Final
@@ -24,6 +24,15 @@ def watch() -> None:
     _state["busy"] = True  # we are being called from a cell
     shell.events.register("pre_run_cell", _begins)
     shell.events.register("post_run_cell", _ends)
+
+
+def present() -> bool:
+    """Whether this is the kernel of a notebook, which alone has pages: no script, no IPython in a terminal."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return hasattr(get_ipython(), "kernel")
 
 
 def busy() -> bool:

@@ -16,6 +16,7 @@ import anywidget
 import traitlets
 
 from pairsim import clock
+from pairsim.errors import InputError
 from pairsim.notebook.views import kernel, wire
 from pairsim.notebook.views.delivery import Delivery
 
@@ -185,7 +186,16 @@ class View(anywidget.AnyWidget):
 
         That is not before the running cell has ended. Nothing is written while no page shows the view, as in a tab that
         is not open; `to_svg` needs no page.
+
+        Raises
+        ------
+        InputError : this is no notebook, so no page will ever answer.
         """
+        if not kernel.present():
+            raise InputError(
+                f"to_png({str(path)!r}) needs a notebook's page that shows the view, and this is none: "
+                "to_svg() returns a picture made here, to_csv(path) writes the data"
+            )
         target = Path(path)
         with self._lock:
             self._pictures.append(target)
