@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("strategies", "orders", "portfolio", "risk"),
     ("indicators", "market"),
     ("channels",),
-    ("errors", "clock", "markup"),
+    ("errors", "clock", "markup", "palette"),
 )
 
 # What a worker process loads. Importing any of it must load none of HEAVY (polars alone costs 175 ms and 60 MB).

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsim.market.interval import format_interval
+from pairsim.palette import BUY, EQUITY, LINES, LOSS, SELL
 from pairsim.research.downsample import Merged, extremes, merge_candles
 from pairsim.research.history import Series
-from pairsim.research.plot import BUY, EQUITY, LINES, LOSS, SELL, indicator_lines
+from pairsim.research.plot import indicator_lines
 from pairsim.research.result import Result
 from pairsim.research.statistics import drawdown
 
@@ -64,7 +65,7 @@ class Painter:
         whole = Span(int(base.opened[0]), int(base.opened[-1]) + plan.base_ns)
         shown = whole if span is None else _fitted(span, whole, plan.base_ns)
         canvas = _Canvas(shown)
-        overlays, panes = indicator_lines(result, trader)
+        overlays, panes = indicator_lines(result, trader, 0)
         merged = self._candles(market, base, shown)
         price = canvas.pane(plan.traders[trader].markets[0], 4.0, "price")
         canvas.add(price, "candles", "", "", merged.time, merged.open, merged.high, merged.low, merged.close)

@@ -3,8 +3,8 @@
 When it is full every second point is let go: it spans the whole run however long that is, coarser the longer it gets.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,11 +47,15 @@ class History:
         self._values[self._count - 1] = values
 
     def fill(self, time: TimeArray, values: FloatArray) -> None:
-        """Begin with what is known already: int64[n] rising, float64[n, series]; evenly thinned to half of the room."""
-        step = max(1, -(-len(time) // (len(self._time) // 2)))
-        at = np.arange(len(time) - 1, -1, -step)[::-1]  # the newest is always among them
+        """Begin with what is known already: int64[n] rising, float64[n, series]; as many as `chosen` leaves."""
+        at = self.chosen(len(time))
         self._count = len(at)
         self._time[: self._count], self._values[: self._count] = time[at], values[at]
+
+    def chosen(self, count: int) -> TimeArray:
+        """Which of so many points `fill` takes: evenly thinned to half of the room, the newest among them."""
+        step = max(1, -(-count // (len(self._time) // 2)))
+        return np.arange(count - 1, -1, -step)[::-1]
 
     def points(self) -> tuple[TimeArray, FloatArray]:
         """All points: times int64[n] in ns, and values float64[n, series]; copies."""
@@ -64,32 +68,50 @@ class History:
         self._count, self._stride = half, self._stride * 2
 
 
-def profit_over_fills(
-    trader: npt.NDArray[np.int64],
-    market: npt.NDArray[np.int64],
-    signed_quantity: FloatArray,
-    price: FloatArray,
-    fee: FloatArray,
-    traders: int,
+class Fills(NamedTuple):
+    """What was filled, in the order it was booked.
+
+    Attributes
+    ----------
+    time, trader, market : int64[n]. quantity : float64[n], above 0 bought, below sold. price : float64[n].
+    fee : float64[n], in the quote currency, 0 or above.
+    """
+
+    time: TimeArray
+    trader: npt.NDArray[np.int64]
+    market: npt.NDArray[np.int64]
+    quantity: FloatArray
+    price: FloatArray
+    fee: FloatArray
+
+
+def profit_over_time(
+    at: TimeArray, fills: Fills, closes: Mapping[int, tuple[TimeArray, FloatArray]], traders: int
 ) -> FloatArray:
-    """PnL of each trader after each fill, what it holds taken at the price of its own last fill in that market.
+    """PnL of each trader at each moment, what it holds taken at the last price known in that market: a fill's,
+    whosever it was, or the close of a candle.
 
     Parameters
     ----------
-    trader, market : int64[n], of each fill in the order they were booked.
-    signed_quantity : float64[n], above 0 bought, below sold.
-    fee : float64[n], in the quote currency, 0 or above.
+    at : int64[n], rising.
+    closes : by market, times int64[k] rising and prices float64[k]; what is known of candles, which may be nothing.
 
     Returns
     -------
     float64[n, traders]
     """
-    out = np.zeros((len(trader), traders))
-    for t, m in {(int(t), int(m)) for t, m in zip(trader, market, strict=True)}:
-        mine = (trader == t) & (market == m)
-        worth = np.cumsum(signed_quantity[mine]) * price[mine]
-        paid = np.cumsum(signed_quantity[mine] * price[mine] + fee[mine])
-        steps = np.zeros(len(trader))
-        steps[mine] = np.diff(worth - paid, prepend=0.0)
-        out[:, t] += np.cumsum(steps)
+    out = np.zeros((len(at), traders))
+    for m in np.unique(fills.market).tolist():
+        here = fills.market == m
+        time, price = closes.get(m, (fills.time[:0], fills.price[:0]))
+        time, price = np.concatenate([time, fills.time[here]]), np.concatenate([price, fills.price[here]])
+        order = np.argsort(time, kind="stable")  # a fill at the open of a candle comes after the close before it
+        known = np.searchsorted(time[order], at, side="right")
+        last = np.concatenate([[0.0], price[order]])[known]
+        for t in np.unique(fills.trader[here]).tolist():
+            mine = here & (fills.trader == t)
+            held = np.cumsum(np.concatenate([[0.0], fills.quantity[mine]]))
+            paid = np.cumsum(np.concatenate([[0.0], fills.quantity[mine] * fills.price[mine] + fills.fee[mine]]))
+            booked = np.searchsorted(fills.time[mine], at, side="right")
+            out[:, t] += held[booked] * last - paid[booked]
     return out

@@ -9,32 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from pairsim.engine.candles import closed_candles
+from pairsim.engine.display import ports, positions
 from pairsim.errors import EngineError
 from pairsim.market.interval import format_interval, format_time
-from pairsim.markup import STYLE, Html, facts, folded, line, money, table, toned
+from pairsim.markup import Html, amount, facts, folded, line, money, page, table, toned
 from pairsim.notebook.candles_panel import candles_and_lines, choices_of
 from pairsim.notebook.dashboard import source_of
 from pairsim.notebook.look import Look
 from pairsim.notebook.source import Source
 from pairsim.notebook.views.candle import PRICE
+from pairsim.palette import BUY, EQUITY, INK_STYLE, LINES, SELL
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
     from pairsim.engine.engine import Engine
+    from pairsim.research.figures import Figure
 
 MOST_MARKETS: Final = 6  # charts of candles: of those with most fills
 MOST_ORDERS: Final = 500
-
-# Okabe and Ito's palette: readable on white and on black, and for the colour-blind.
-_BUY, _SELL, _EQUITY = "#009E73", "#D55E00", "#0072B2"
-
-_PAGE: Final = """
-:root{color-scheme:light dark}
-body{font:14px/1.5 system-ui,sans-serif;max-width:1200px;margin:2em auto;padding:0 1em}
-h1{margin-bottom:0}h2{margin:1.6em 0 .2em}section{overflow-x:auto}
-"""
+MOST_LINES: Final = 20  # PnL of traders: of those furthest from zero
+DASHES: Final = ("solid", "dash", "dot")  # of the first lines, and of those whose colours have been there
 
 
 def write_report(engine: "Engine", path: "str | os.PathLike[str]") -> None:
@@ -50,94 +46,96 @@ def write_report(engine: "Engine", path: "str | os.PathLike[str]") -> None:
     with source.lock:
         source.observe(everything=True)
         source.read_all()
-    look, target = source.look, Path(path)
+    look = source.look
     names = ", ".join(trader.name for trader in engine._traders[:4])
     more = f" and {len(engine._traders) - 4} more" if len(engine._traders) > 4 else ""
     sections = [
-        ("", _summary(engine, look)),
+        ("", _summary(engine, look, names + more)),
         ("Equity and PnL", _plotted(_equity(source), script=True)),
-        *((f"{market}, {format_interval(every)}", _plotted(_candles(source, market, every)))
+        *((f"{market}, {format_interval(every)}", _candles(source, market, every))
           for market, every in _busiest(source)),
-        ("Positions", _positions(engine, look)),
+        ("Positions", positions(engine.portfolio.positions, most=200)),
         ("Traders", _traders(source, look)),
         ("Orders", _orders(source)),
         ("Channels and latency", _inside(source, look)),
     ]  # fmt: skip
-    title = escape(names + more)
-    body = "".join(f"<section>{f'<h2>{escape(name)}</h2>' if name else ''}{part}</section>" for name, part in sections)
-    target.write_text(
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>pairsim: {title}</title>"
-        f"<style>{_PAGE}</style>{STYLE}</head><body class='pairsim-card'><h1>{title}</h1>{body}</body></html>",
-        encoding="utf-8",
-    )
+    Path(path).write_text(page(names + more, *sections, style=INK_STYLE), encoding="utf-8")
 
 
-def _summary(engine: "Engine", look: Look) -> str:
+def _summary(engine: "Engine", look: Look, title: str) -> str:
     status = look.status
     known = facts(
         ("state", toned(status.state)), ("trading", toned(status.trading)),
         ("until", format_time(status.feed_time) if status.feed_time else "–"),
-        ("opened with", look.opening), ("equity", round(look.equity, 2)), ("PnL", money(look.equity - look.opening)),
-        ("cash", round(look.cash, 2)), ("fees", round(float(look.positions.fees.sum()), 2)),
+        ("opened with", look.opening), ("equity", amount(look.equity)), ("PnL", money(look.equity - look.opening)),
+        ("cash", amount(look.cash)), ("fees", amount(float(look.positions.fees.sum()))),
         ("candles", status.candles), ("orders", status.orders), ("fills", status.fills),
     )  # fmt: skip
     wrong = line(status.error, "bad") if status.error else ""
-    return line(f"{engine._feed!r}, {engine._broker!r}", "muted") + known + wrong
+    return f"<h1>{escape(title)}</h1>" + line(ports(engine), "muted") + known + wrong
 
 
 def _equity(source: Source) -> "Figure":
     import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
+
+    from pairsim.research.figures import add_legends, rows_over_time
 
     time, values = source.points()
-    chart = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.04)
+    chart: Any = rows_over_time([2.0, 3.0])
     moments = time.astype("M8[ns]")
-    equity = go.Scatter(x=moments, y=values[:, 0], name="equity", line={"width": 1.5, "color": _EQUITY})
+    equity = go.Scatter(x=moments, y=values[:, 0], name="equity", line={"width": 1.5, "color": EQUITY})
     chart.add_trace(equity, row=1, col=1)
     final = np.nan_to_num(source.look.pnl)
-    for t in np.argsort(-np.abs(final), kind="stable")[:20]:
-        name = source.engine._traders[t].name
-        chart.add_trace(go.Scatter(x=moments, y=values[:, 1 + t], name=name, line={"width": 1}), row=2, col=1)
+    for k, t in enumerate(np.argsort(-np.abs(final), kind="stable")[:MOST_LINES]):
+        name, dash = source.engine._traders[t].name, DASHES[k // len(LINES)]
+        look = {"width": 1, "color": LINES[k % len(LINES)], "dash": dash}
+        chart.add_trace(go.Scatter(x=moments, y=values[:, 1 + t], name=name, line=look), row=2, col=1)
+    of = f", {MOST_LINES} of {len(final)}" if len(final) > MOST_LINES else ""
     chart.update_yaxes(title_text="equity", row=1, col=1)
-    chart.update_yaxes(title_text="PnL by trader", row=2, col=1)
-    return _laid_out(chart, 480)
+    chart.update_yaxes(title_text=f"PnL by trader{of}", row=2, col=1)
+    return add_legends(chart)
 
 
-def _candles(source: Source, market: str, every: int) -> "Figure":
+def _candles(source: Source, market: str, every: int) -> str:
+    """The candles that the machine has kept, and how many of how many they are."""
     import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
+
+    from pairsim.research.figures import add_legends, rows_over_time
 
     time, rows, lines = candles_and_lines(source, market, every)
-    below = list(dict.fromkeys(pane for pane, _ in lines.values() if pane != PRICE))
-    heights = [3.0, *[1.0] * len(below)]
-    chart = make_subplots(
-        rows=1 + len(below), cols=1, shared_xaxes=True, vertical_spacing=0.03, row_heights=heights
-    )  # fmt: skip
+    if not len(time):
+        return line("no candle has closed", "muted")
+    panes = {name: pane.partition(" (")[0] for name, (pane, _) in lines.items()}  # one for an indicator of all traders
+    below = list(dict.fromkeys(pane for pane in panes.values() if pane != PRICE))
+    chart: Any = rows_over_time([3.6, *[1.2] * len(below)])
     moments = time.astype("M8[ns]")
     candles = go.Candlestick(
         x=moments, open=rows[:, 0], high=rows[:, 1], low=rows[:, 2], close=rows[:, 3], name="candles",
-        increasing_line_color=_BUY, decreasing_line_color=_SELL, showlegend=False,
+        increasing_line_color=BUY, decreasing_line_color=SELL, increasing_line_width=1, decreasing_line_width=1,
     )  # fmt: skip
     chart.add_trace(candles, row=1, col=1)
-    for name, (pane, values) in lines.items():
-        row = 1 if pane == PRICE else 2 + below.index(pane)
+    for name, (_, values) in lines.items():
+        row = 1 if panes[name] == PRICE else 2 + below.index(panes[name])
         chart.add_trace(go.Scatter(x=moments, y=values, name=name, line={"width": 1}), row=row, col=1)
-    fills = [f for f in source.orders.fills.get(market, ()) if len(time) and f.time >= time[0]]
-    for side, word, symbol, color in ((1, "buy", "triangle-up", _BUY), (-1, "sell", "triangle-down", _SELL)):
+    fills = [f for f in source.orders.fills.get(market, ()) if f.time >= time[0]]
+    for side, word, symbol, color in ((1, "buy", "triangle-up", BUY), (-1, "sell", "triangle-down", SELL)):
         mine = [f for f in fills if f.side == side]
         marker = {"symbol": symbol, "size": 9, "color": color, "line": {"width": 0.5, "color": "black"}}
         x, y = [np.datetime64(f.time, "ns") for f in mine], [f.price for f in mine]
         chart.add_trace(go.Scatter(x=x, y=y, mode="markers", name=f"{word} ({len(mine)})", marker=marker), row=1, col=1)
-    chart.update_xaxes(rangeslider_visible=False)
-    return _laid_out(chart, 380 + 110 * len(below))
+    for row, pane in enumerate((market, *below), 1):
+        chart.update_yaxes(title_text=pane, row=row, col=1)
+    return line(_kept(source, market, every, time), "muted") + _plotted(add_legends(chart))
 
 
-def _laid_out(chart: "Figure", height: int) -> "Figure":
-    chart.update_layout(
-        height=height, margin={"l": 60, "r": 20, "t": 30, "b": 30}, hovermode="x unified",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1.0},
-    )  # fmt: skip
-    return chart
+def _kept(source: Source, market: str, every: int, time: npt.NDArray[np.int64]) -> str:
+    engine = source.engine
+    assert engine._mem is not None and engine._arena is not None
+    closed = closed_candles(engine._mem, engine._arena, engine._plan.symbols.index(market), every)
+    span = f"{format_time(int(time[0]))} to {format_time(int(time[-1]) + every)}"
+    if closed <= len(time):
+        return f"all {closed:,} candles, {span}"
+    return f"the last {len(time):,} of {closed:,} candles, which is what a run keeps: {span}"
 
 
 def _plotted(chart: "Figure", *, script: bool = False) -> str:
@@ -151,12 +149,6 @@ def _busiest(source: Source) -> list[tuple[str, int]]:
     counts = {market: len(fills) for market, fills in source.orders.fills.items()}
     chosen = sorted(choices, key=lambda choice: -counts.get(choice[0], 0))[:MOST_MARKETS]
     return [choice for choice in choices if choice in chosen]
-
-
-def _positions(engine: "Engine", look: Look) -> str:
-    frame = engine.portfolio.positions
-    rows = [(*row[:6], money(row[6]), money(row[7]), row[8]) for row in frame.rows()]
-    return table(frame.columns, rows, most=200, of="positions")
 
 
 def _traders(source: Source, look: Look) -> str:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from pairsim import clock
+from pairsim.engine.candles import intervals_of, read_candles
 from pairsim.engine.metrics import Metrics
 from pairsim.engine.status import RunState
 from pairsim.errors import PairsimError
-from pairsim.notebook.history import FloatArray, History, TimeArray, profit_over_fills
+from pairsim.notebook.history import Fills, FloatArray, History, TimeArray, profit_over_time
 from pairsim.notebook.look import Look, Looker
 from pairsim.notebook.order_log import OrderLog
 from pairsim.notebook.views import together
@@ -257,25 +258,33 @@ class Source:
         return self.orders.read(self.journal)
 
     def _recall(self, journal: "Reader") -> None:
-        """What has been before the first view: equity as it was marked, PnL by trader as it stood at fills."""
+        """What has been before the first view: equity as it was marked, PnL by trader as fills and kept candles say."""
         marks, fills = _past(journal)
         if not len(marks):
             return
+        marks = marks[self.history.chosen(len(marks))]
         values = np.full((len(marks), 1 + len(self.engine._traders)), np.nan)
-        values[:, 0] = marks[:, 1]
+        times, values[:, 0] = marks[:, 0].astype(np.int64), marks[:, 1]
         if 0 < len(fills) <= PAST_FILLS:
             plan = self.engine._plan
             scales = np.array([10.0**i.base_scale for i in plan.instruments])
             money = np.array([10.0**i.quote_scale for i in plan.instruments])
-            trader, market = fills[:, 1].astype(np.int64), fills[:, 2].astype(np.int64)
+            booked, trader, market = fills[:, :3].astype(np.int64).T
             quantity = fills[:, 3] * fills[:, 4] / scales[market]
-            fees = fills[:, 6] / money[market]
-            pnl = profit_over_fills(trader, market, quantity, fills[:, 5], fees, len(plan.traders))
-            at = np.searchsorted(fills[:, 0], marks[:, 0], side="right") - 1
-            values[:, 1:] = np.where(at[:, None] >= 0, pnl[at], 0.0)
+            known = Fills(booked, trader, market, quantity, fills[:, 5], fills[:, 6] / money[market])
+            closes = {m: self._closes(m) for m in np.unique(market).tolist()}
+            values[:, 1:] = profit_over_time(times, known, closes, len(plan.traders))
         elif not len(fills):
             values[:, 1:] = 0.0
-        self.history.fill(marks[:, 0].astype(np.int64), values)
+        self.history.fill(times, values)
+
+    def _closes(self, market: int) -> tuple[TimeArray, FloatArray]:
+        """Close times and prices of a market's shortest candles, as far back as they are kept."""
+        mem, arena = self.engine._mem, self.engine._arena
+        assert mem is not None and arena is not None  # the run has begun
+        every = intervals_of(arena, market)[0]
+        opened, rows = read_candles(mem, arena, market, every)
+        return opened + every, rows[:, 3]
 
 
 @contextlib.contextmanager

@@ -6,22 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pairsim.errors import InputError
+from pairsim.palette import SELL
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
+    from pairsim.research.figures import Figure
     from pairsim.research.sweep_table import Sweep
 
 _OTHERS: Final = {"best": np.fmax, "worst": np.fmin, "mean": None}
-_INK: Final = "#7f7f7f"  # has contrast on both
-_CLEAR: Final = "rgba(0,0,0,0)"
 _AXIS: Final = {True: "linear", False: "category"}
 
 
 def heatmap(sweep: "Sweep", x: str, y: str, metric: str | None, others: str) -> "Figure":
     """See ``Sweep.heatmap``."""
-    from plotly import graph_objects
-
+    from pairsim.research.figures import Figure
     from pairsim.research.sweep_table import scores
 
     space, name = sweep._job.space, metric or sweep.metric
@@ -35,7 +32,7 @@ def heatmap(sweep: "Sweep", x: str, y: str, metric: str | None, others: str) -> 
     values = sweep.values(name)
     sign = -1.0 if scores(np.ones(1), name)[0] < 0 else 1.0
     shown = _gathered(sweep, x, y, sign * values, others) * sign
-    chart: Any = graph_objects.Figure()
+    chart: Any = Figure()
     labels = {axis: [str(value) for value in space.axes[axis]] for axis in (x, y)}
     numeric = {axis: not any(isinstance(value, str | bool) for value in space.axes[axis]) for axis in (x, y)}
     numeric = {axis: numeric[axis] and _even(space.axes[axis]) for axis in (x, y)}  # else cells of unequal size
@@ -49,12 +46,12 @@ def heatmap(sweep: "Sweep", x: str, y: str, metric: str | None, others: str) -> 
         spot = [winner[axis] if numeric[axis] else str(winner[axis]) for axis in (x, y)]
         chart.add_scatter(
             x=[spot[0]], y=[spot[1]], mode="markers", name="best", hoverinfo="skip",
-            marker={"symbol": "circle-open", "size": 14, "color": "#D55E00", "line": {"width": 3}},
+            marker={"symbol": "circle-open", "size": 14, "color": SELL, "line": {"width": 3}},
         )  # fmt: skip
     more = [axis for axis in space.axes if axis not in (x, y)]
     chart.update_layout(
         title=f"{name}" + (f", {others} over {', '.join(more)}" if more else ""), showlegend=False,
-        paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR, font={"color": _INK}, margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        margin={"t": 50, "b": 50},
         xaxis={"title": {"text": x}, "showgrid": False, "zeroline": False, "type": _AXIS[numeric[x]]},
         yaxis={"title": {"text": y}, "showgrid": False, "zeroline": False, "type": _AXIS[numeric[y]]},
     )  # fmt: skip

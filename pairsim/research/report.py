@@ -1,41 +1,45 @@
 """A result as one HTML file: everything inside, plotly's script too, so it opens without a network."""
 
 import os
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from pairsim.markup import Number, line, money, page, table
+from pairsim.palette import INK_STYLE
 
 if TYPE_CHECKING:
     from pairsim.research.result import Result
 
 _TRADES: Final = 500
-
-_STYLE: Final = """
-:root { color-scheme: light dark; }
-body { font: 14px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; margin: 1em 0; }
-td, th { padding: 2px 12px 2px 0; text-align: right; border-bottom: 1px solid #8884; }
-"""
+_TRADERS: Final = 6  # that are drawn
 
 
 def write_report(result: "Result", path: "str | os.PathLike[str]") -> None:
     """See ``Result.report``."""
-    trades = result.trades
-    shown = trades.head(_TRADES)
-    head = "".join(f"<th>{escape(name)}</th>" for name in shown.columns)
-    rows = "".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>" for row in shown.rows())
-    more = f"<p>The first {_TRADES:,} of {len(trades):,} trades.</p>" if len(trades) > _TRADES else ""
-    chart = result.plot().to_html(full_html=False, include_plotlyjs=True)
+    names = [trader.name for trader in result._simulation.plan.traders]
+    charts = [
+        result.plot(name).to_html(full_html=False, include_plotlyjs=not k) for k, name in enumerate(names[:_TRADERS])
+    ]
+    left_out = f"The first {_TRADERS} of {len(names):,} traders are drawn." if len(names) > _TRADERS else ""
+    sections = [("", result._repr_html_()), *(("", chart) for chart in charts), ("", line(left_out, "muted"))]
     Path(path).write_text(
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        f"<title>pairsim: {escape(result._title[:80])}</title><style>{_STYLE}</style></head>"
-        f"<body>{result._repr_html_()}{chart}"
-        f"<h2>Trades</h2>{more}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></body></html>",
-        encoding="utf-8",
+        page(result._title[:80], *sections, ("Trades", _trades(result)), style=INK_STYLE), encoding="utf-8"
     )
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return escape(f"{value:,.8g}" if isinstance(value, float) else str(value))
+def _trades(result: "Result") -> str:
+    frame = result.trades
+    rows = [
+        [_cell(name, value) for name, value in zip(frame.columns, row, strict=True)]
+        for row in frame.head(_TRADES).rows()
+    ]
+    more = f"The first {_TRADES:,} of {len(frame):,} trades." if len(frame) > _TRADES else ""
+    return line(more, "muted") + table(frame.columns, rows, most=_TRADES)
+
+
+def _cell(name: str, value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    if name == "profit":
+        return money(value)
+    return Number(f"{100 * value:,.2f} %") if name == "profit_share" else float(f"{value:.8g}")

@@ -25,7 +25,8 @@ from pairsim.research.tables import Tables
 
 if TYPE_CHECKING:
     import polars as pl
-    from plotly.graph_objects import Figure
+
+    from pairsim.research.figures import Figure
 
 _NAMES = 6
 
@@ -107,7 +108,8 @@ class Result:
     def trades(self) -> "pl.DataFrame":
         """One row a round trip, flat to flat of one trader in one market: symbol, trader, side, entry_time, exit_time
         (null: still open), quantity (to enter), entry_price, exit_price (averages), profit (after fees), fees,
-         profit_share (of the entry's notional), fills. An open trade's profit is that of what was closed so far."""
+        profit_share (of the entry's notional), fills. An open trade's profit is that of what was closed so far. `stats`
+        does not count it: ``result.trades.drop_nulls("exit_time")`` has ``stats.trades`` rows."""
         import polars as pl
 
         plan, trips = self._simulation.plan, self._trips
@@ -142,11 +144,12 @@ class Result:
     # -- pictures ----------------------------------------------------------------------------------------------------
 
     def plot(self, trader: str | None = None, *, start: Moment | None = None, end: Moment | None = None) -> "Figure":
-        """Candles with fills, indicators, equity and drawdown as a plotly figure.
+        """Candles with fills and indicators of each market of a trader, equity and drawdown of the account, as a plotly
+        figure that follows the notebook's theme.
 
         Parameters
         ----------
-        trader : whose; the first one unless given.
+        trader : whose; the first one unless given. The title says which one of how many.
         start, end : show a part of the history, in all the detail that fits. What is drawn is downsampled to the range:
             candles are merged, lines keep the extremes of each bucket.
         """
@@ -209,13 +212,18 @@ class Result:
 
     @property
     def _remarks(self) -> tuple[str, ...]:
-        """The notes, and why orders were denied: who sees no trade looks for the reason here."""
+        """The notes, what is still open, and why orders were denied: who sees no trade looks for the reason here."""
+        notes, still = self.notes, int((self._trips["left"] == 0).sum())
+        if still:
+            what = "1 trade is" if still == 1 else f"{still:,} trades are"
+            closed = f"{self.stats.trades:,} closed trade{'' if self.stats.trades == 1 else 's'}"
+            notes = (*notes, f"{what} still open: in result.trades with no exit_time, beside {closed}")
         verdicts = self._simulation.orders["verdict"]
         denied = verdicts[verdicts != checks.PASSED]
         if not len(denied):
-            return self.notes
+            return notes
         reason = checks.REASONS[int(np.bincount(denied).argmax())]
-        return (*self.notes, f"{len(denied):,} of {len(verdicts):,} orders were denied, most of them: {reason}")
+        return (*notes, f"{len(denied):,} of {len(verdicts):,} orders were denied, most of them: {reason}")
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
@@ -247,8 +255,9 @@ class Result:
             )
         return trips["side"] * (trips["exit_notional"] - part) - trips["fees"]
 
-    def _market(self, trader: int) -> int:
-        return int(self._simulation.plan.rows[trader, T_MARKET])
+    def _market(self, trader: int, k: int = 0) -> int:
+        """Number in the plan of the ``k``-th market of a trader."""
+        return int(self._simulation.plan.rows[trader, T_MARKET + k])
 
     def _traders_of(self, fills: np.ndarray) -> np.ndarray:
         return np.array([t for t, _ in self._simulation.plan.pairs], np.int64)[fills["pair"]]

@@ -16,10 +16,11 @@ from notebook.live import Failing, Never, Often, replay, two_traders, until
 import pairsim as ps
 from pairsim.engine.status import RunState
 from pairsim.notebook.candles_panel import pane_of
-from pairsim.notebook.dashboard import Dashboard
+from pairsim.notebook.dashboard import Dashboard, source_of
 from pairsim.notebook.look import Look
 from pairsim.notebook.order_log import OrderLog
 from pairsim.notebook.panels import EquityPanel, PnlPanel, SummaryPanel, run_note
+from pairsim.notebook.views import kernel
 from pairsim.notebook.views.view import View
 
 
@@ -167,6 +168,7 @@ def test_a_swap_changes_the_indicators_on_view(engine) -> None:
 def test_every_panel_saves_its_data_and_asks_for_its_picture(engine, tmp_path, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(View, "send", lambda view, content, buffers=None: asked.extend(map(bytes, buffers or [])))
+    monkeypatch.setattr(kernel, "present", lambda: True)
     for name in ("summary", "equity", "pnl", "candles", "orders", "positions", "health", "channels", "latency"):
         panel = getattr(engine.view, name)()
         until(lambda panel=panel: len(panel.frame()) > 0, f"something to see of {name}")
@@ -182,7 +184,15 @@ def test_every_panel_saves_its_data_and_asks_for_its_picture(engine, tmp_path, m
         panel.close()
 
 
-def test_a_dashboard_saves_all_its_views_into_a_folder(engine, tmp_path) -> None:
+def test_a_picture_of_the_page_is_refused_where_there_is_no_page(engine, tmp_path) -> None:
+    panel = engine.view.equity()
+    with pytest.raises(ps.InputError, match=r"needs a notebook's page.*to_svg\(\)"):
+        panel.to_png(tmp_path / "picture.png")
+    panel.close()
+
+
+def test_a_dashboard_saves_all_its_views_into_a_folder(engine, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(kernel, "present", lambda: True)
     shown = engine.dashboard()
     shown.to_csv(tmp_path / "made" / "csv")
     shown.to_parquet(tmp_path / "parquet")
@@ -367,6 +377,26 @@ def test_what_moves_with_the_price_lies_over_the_candles() -> None:
     assert pane_of("late", np.full(50, np.nan), close) == ""
 
 
+def test_a_report_says_which_part_of_the_candles_it_shows(tmp_path) -> None:
+    long = ps.synthetic("BTC/USDT", "1m", n=2_500, seed=3)
+    with replay(long, ps.Trader("BTC/USDT", Often())) as engine:
+        engine.wait()
+        engine.report(tmp_path / "run.html")
+    text = (tmp_path / "run.html").read_text()
+    assert "the last 2,047 of 2,500 candles, which is what a run keeps: 2025-01-01 07:33:00 to 2025-01-02 17:40" in text
+
+
+def test_pnl_by_trader_of_a_run_nobody_looked_at_adds_up_to_its_equity(bars) -> None:
+    with replay(bars, ps.Trader("BTC/USDT", Often()), ps.Trader("ETH/USDT", Often())) as engine:
+        engine.wait()
+        time, values = source_of(engine).points()
+        filled = engine.fills["timestamp"].to_physical().to_numpy()
+    values = values[~np.isin(time, filled)]  # a mark comes before the fills at the open that follows at once
+    assert len(values) > 100
+    assert np.ptp(values[:, 0]) > 0.0
+    np.testing.assert_allclose(values[:, 1:].sum(axis=1), values[:, 0] - engine._cash, atol=0.05)
+
+
 def test_a_report_is_one_file_that_asks_for_nothing(bars, tmp_path) -> None:
     with replay(bars, ps.Trader("BTC/USDT", Often(), name="<odd>"), ps.Trader("ETH/USDT", Failing())) as engine:
         engine.wait()
@@ -375,6 +405,7 @@ def test_a_report_is_one_file_that_asks_for_nothing(bars, tmp_path) -> None:
     assert "&lt;odd&gt;" in text
     assert "ZeroDivisionError" in text
     assert text.count('class="plotly-graph-div"') == 3
+    assert "all 300 candles, " in text
     assert 'src="http' not in text
     assert "src='http" not in text
     with pytest.raises(ps.errors.EngineError, match="call start"):

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
+from chromium import chromium
 from research.workload import Cross, bars
 
 import pairsim as ps
@@ -95,6 +96,21 @@ def test_trades_are_round_trips_with_their_profit(result: ps.Result) -> None:
     assert trades["fees"].sum() == pytest.approx(fills["fee"].sum(), abs=1e-9)
 
 
+def test_an_open_trade_is_said_to_be_beside_those_that_are_counted() -> None:
+    class Holds(ps.Strategy):
+        def generate_signal(self, ctx):
+            if ctx.index % 50 == 5:
+                return ps.buy(weight=0.1)
+            return ps.close() if ctx.index % 50 == 25 else None
+
+    held, flat = ps.backtest(Holds(), bars(120)), ps.backtest(Holds(), bars(90))
+    assert held.stats.trades == len(held.trades) - 1 == len(held.trades.drop_nulls("exit_time")) == 2
+    said = "1 trade is still open: in result.trades with no exit_time, beside 2 closed trades"
+    assert said in repr(held) and said in held._repr_html_()
+    assert flat.stats.trades == len(flat.trades) == 2
+    assert "still open" not in repr(flat)
+
+
 def test_a_reversal_ends_one_trade_and_begins_the_next() -> None:
     class Flip(ps.Strategy):
         def generate_signal(self, ctx):
@@ -155,6 +171,84 @@ def test_a_figure_shows_candles_fills_indicators_equity_and_drawdown(result: ps.
         result.plot("XMR")
     with pytest.raises(ps.InputError, match="no candle lies between"):
         result.plot(start="2031-01-01")
+
+
+class Pair(ps.Strategy):
+    """Buys one of its markets and sells the other."""
+
+    markets = 2
+
+    def indicators(self):
+        return {"rsi": ps.RSI(14)}
+
+    def generate_signal(self, ctx):
+        if ctx.index % 100 == 50:
+            return ps.target(weight=0.3), ps.target(weight=-0.3, market=1)
+        return (ps.close(), ps.close(market=1)) if ctx.index % 100 == 90 else None
+
+
+def test_a_figure_shows_every_market_of_its_trader_with_its_own_fills() -> None:
+    history = ps.synthetic(["BTC/USDT", "ETH/USDT"], "1m", n=400, seed=11)
+    figure = ps.backtest(Pair(), history, broker=ps.SimBroker(short=True)).plot()
+    titles = [axis.title.text for axis in figure.select_yaxes()]
+    assert titles == ["BTC/USDT", "rsi", "ETH/USDT", "rsi", "equity", "drawdown"]
+    for k, symbol in ((0, "BTC/USDT"), (2, "ETH/USDT")):
+        mine = [trace for trace in figure.data if (trace.yaxis or "y") == f"y{k + 1 if k else ''}"]
+        close = history.filter(pl.col("symbol") == symbol)["close"]
+        assert mine[0].close[-1] == close[-1]
+        assert [trace.name for trace in mine[1:]] == ["buy (4)", "sell (4)"]
+        assert close.min() * 0.9 < mine[1].y[0] < close.max() * 1.1
+
+
+def test_a_figure_says_which_trader_of_how_many_it_shows(result: ps.Result) -> None:
+    assert result.plot("ETH/USDT").layout.title.text == "ETH/USDT (trader 2 of 2), candles of 6m"
+    figure = result.plot()
+    lone = [axis.title.text for axis in figure.select_yaxes()][1:]
+    for trace in figure.data[1:]:  # a line that its axis names has no room in a legend
+        assert trace.showlegend == (trace.name not in lone), trace.name
+
+
+# What reads a page: the contrast of each text with what lies behind it, as WCAG counts it.
+CONTRASTS = """() => {
+    const part = (x) => (x /= 255) <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+    const light = ([r, g, b]) => 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+    const pen = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    const painted = (...colors) => {
+        for (const color of colors) { pen.fillStyle = color; pen.fillRect(0, 0, 1, 1); }
+        return [...pen.getImageData(0, 0, 1, 1).data];
+    };
+    const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+    const behind = (el) => {
+        const layers = [];
+        for (let at = el; at; at = at.parentElement) layers.unshift(getComputedStyle(at).backgroundColor);
+        return [dark ? '#121212' : '#ffffff', ...layers];
+    };
+    const found = [];
+    for (const el of document.querySelectorAll('text, td, th, b, span, small, div, h1, h2')) {
+        const own = [...el.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+        if (!own && el.tagName !== 'text') continue;
+        if (el.closest('.modebar, .hoverlayer, style, script') || !el.getClientRects().length) continue;
+        const style = getComputedStyle(el);
+        const back = painted(...behind(el));
+        const ink = painted(...behind(el), el.tagName === 'text' ? style.fill : style.color);
+        const [a, b] = [light(ink), light(back)].sort((x, y) => y - x);
+        found.push([(a + 0.05) / (b + 0.05), el.textContent.trim().slice(0, 40), el.tagName]);
+    }
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_of_a_report_is_readable_on_the_readers_background(result: ps.Result, tmp_path, scheme: str) -> None:
+    path = tmp_path / "report.html"
+    result.report(path)
+    with chromium() as browser:
+        page = browser.new_page(color_scheme=scheme)
+        page.goto(path.as_uri())
+        page.locator(".js-plotly-plot .legend text").first.wait_for(timeout=60_000)
+        found = page.evaluate(CONTRASTS)
+    assert {"text", "TD", "TH"} <= {tag for _, _, tag in found}
+    assert [(round(ratio, 2), text) for ratio, text, _ in found if ratio < 4.5] == []
 
 
 def test_a_million_candles_make_a_small_figure() -> None:

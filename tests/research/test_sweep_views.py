@@ -67,7 +67,8 @@ def test_a_heatmap_shows_each_place_and_the_best(table: Sweep) -> None:
     for fast, slow, value in table.frame.select("fast", "slow", "total_return").rows():
         assert heat.z[SPACE["slow"].index(slow)][SPACE["fast"].index(fast)] == value
     assert (spot.x[0], spot.y[0]) == (table.best.parameters["fast"], table.best.parameters["slow"])
-    assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"  # light or dark shows through
+    look = figure.layout.template.layout
+    assert look.paper_bgcolor == look.plot_bgcolor == "rgba(0,0,0,0)"  # light or dark shows through
 
 
 def test_cells_are_of_one_size_though_the_steps_are_not() -> None:
@@ -112,6 +113,9 @@ def test_words_say_what_was_tried_and_how_far_it_can_be_believed(table: Sweep) -
     assert "12 trials" in told and "causality" in told
     html = table._repr_html_()
     assert "not significant" in html and "<table" in html
+    value = f"{100 * table.best.metrics.total_return:,.2f} %"
+    assert f"total_return {value}" in told and f"<td>{value}</td>" in html
+    assert f"mean {100 * table.plateau.mean:,.2f} %" in repr(table.plateau)
     assert table.best._repr_html_().count("<tr>") > 10 and "deflated" in repr(table.best)
     assert table.best.verdict == "not significant"
     assert 0.0 <= table.best.overfitting <= 1.0
