@@ -91,7 +91,7 @@ class _Request:
     """One state of the panel."""
 
     strategy: Strategy
-    trader: int
+    shown: int  # of the markets to choose from
     span: Span | None
 
 
@@ -175,7 +175,13 @@ class Explorer(widgets.VBox):
 
     def _market_choice(self) -> Any:
         assert self._traded.result is not None
-        names = [trader.name for trader in self._traded.result._simulation.plan.traders]
+        traders = self._traded.result._simulation.plan.traders
+        self._places = [(t, k) for t, trader in enumerate(traders) for k in range(len(trader.markets))]
+        names = [
+            trader.name if len(trader.markets) == 1 else f"{trader.name}: {market}"
+            for trader in traders
+            for market in trader.markets
+        ]
         choice = widgets.Dropdown(options=names, description="show", style={"description_width": "84px"})
         choice.layout = widgets.Layout(width="auto", display=None if len(names) > 1 else "none")
         choice.observe(self._ask, names="index")
@@ -208,7 +214,8 @@ class Explorer(widgets.VBox):
         self._error.value = ""
         self._title.value = _title_html(traded)
         self._statistics.value = _statistics_html(traded.result)
-        self._chart.show(self._painter.draw(traded.result, request.trader, request.span))
+        trader, k = self._places[request.shown]
+        self._chart.show(self._painter.draw(traded.result, trader, request.span, k))
 
 
 def _values(strategy: Strategy) -> dict[str, Any]:

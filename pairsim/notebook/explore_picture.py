@@ -54,28 +54,28 @@ class Painter:
     def __init__(self) -> None:
         self._merged: tuple[tuple[int, Span], Merged] | None = None
 
-    def draw(self, result: Result, trader: int, span: Span | None) -> Picture:
-        """The picture of one trader's market, its indicators and the account.
+    def draw(self, result: Result, trader: int, span: Span | None, k: int = 0) -> Picture:
+        """The picture of the ``k``-th of a trader's markets, its indicators there and the account.
 
         span : what to show, all of the history if None; it is moved and widened to where there are candles.
         """
         plan, simulation = result._simulation.plan, result._simulation
-        market = result._market(trader)
+        market = result._market(trader, k)
         base = result._history.series(market, plan.base_ns)
         whole = Span(int(base.opened[0]), int(base.opened[-1]) + plan.base_ns)
         shown = whole if span is None else _fitted(span, whole, plan.base_ns)
         canvas = _Canvas(shown)
-        overlays, panes = indicator_lines(result, trader, 0)
+        overlays, panes = indicator_lines(result, trader, k)
         merged = self._candles(market, base, shown)
-        price = canvas.pane(plan.traders[trader].markets[0], 4.0, "price")
+        price = canvas.pane(plan.traders[trader].markets[k], 4.0, "price")
         canvas.add(price, "candles", "", "", merged.time, merged.open, merged.high, merged.low, merged.close)
-        for k, (name, times, values) in enumerate(overlays):
-            canvas.line(price, name, LINES[k % len(LINES)], times, values)
-        _add_marks(canvas, price, result, trader)
-        for k, (title, lines) in enumerate(panes.items(), len(overlays)):
+        for i, (name, times, values) in enumerate(overlays):
+            canvas.line(price, name, LINES[i % len(LINES)], times, values)
+        _add_marks(canvas, price, result, (trader, market))
+        for i, (title, lines) in enumerate(panes.items(), len(overlays)):
             pane = canvas.pane(title, 1.2, "number")
             for j, (name, times, values) in enumerate(lines):
-                canvas.line(pane, name, LINES[(k + j) % len(LINES)], times, values)
+                canvas.line(pane, name, LINES[(i + j) % len(LINES)], times, values)
         canvas.line(canvas.pane("equity", 1.6, "price"), "equity", EQUITY, simulation.times, simulation.equity)
         below = drawdown(simulation.equity, result.cash)
         canvas.line(canvas.pane("drawdown", 1.1, "percent"), "drawdown", LOSS, simulation.times, below, "area")
@@ -137,11 +137,11 @@ def _fitted(span: Span, whole: Span, base_ns: int) -> Span:
     return Span(start, start + width)
 
 
-def _add_marks(canvas: _Canvas, pane: dict[str, Any], result: Result, trader: int) -> None:
-    """Fills of the trader on its first market; where there are too many to tell apart, some of them, and said so."""
+def _add_marks(canvas: _Canvas, pane: dict[str, Any], result: Result, of: tuple[int, int]) -> None:
+    """Fills of a trader in a market; where there are too many to tell apart, some of them, and said so."""
     fills = result._fill_events
     low, high = np.searchsorted(fills["time"], canvas.shown)
-    pair = result._simulation.plan.pairs.index((trader, result._market(trader)))
+    pair = result._simulation.plan.pairs.index(of)
     mine = fills["pair"][low:high] == pair
     for side, word, color in ((1, "buy", BUY), (-1, "sell", SELL)):
         at = low + np.flatnonzero(mine & (fills["side"][low:high] == side))

@@ -147,6 +147,25 @@ def test_several_markets_are_chosen_from_a_list() -> None:
     assert panel._chart.described["panes"][0]["title"] == "ETH/USDT"
 
 
+def test_each_market_of_a_trader_of_two_is_chosen_from_a_list() -> None:
+    class Pair(ps.Strategy):
+        markets = 2
+
+        def indicators(self):
+            return {"mean": ps.SMA(5)}
+
+        def generate_signal(self, ctx):
+            return ps.target(weight=0.2, market=1) if ctx.index == 50 else None
+
+    panel = ps.explore(Pair, ps.synthetic(["ETH/BTC", "LTC/BTC"], "1m", n=500, seed=3))
+    assert panel._market.options == ("ETH/BTC+LTC/BTC: ETH/BTC", "ETH/BTC+LTC/BTC: LTC/BTC")
+    for index, market, bought in ((1, "LTC/BTC", "1 buy"), (0, "ETH/BTC", "0 buys")):
+        panel._market.index = index
+        assert panel.result is panel.result
+        pane = panel._chart.described["panes"][0]
+        assert (pane["title"], bought in [series["name"] for series in pane["series"]]) == (market, True)
+
+
 def test_a_user_sees_the_span_that_is_asked_for(panel: Explorer) -> None:
     first, last = panel._chart.described["whole"]
     panel._chart._heard(None, {"kind": "span", "span": [first, first + 60 * 60_000]}, None)
