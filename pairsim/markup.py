@@ -25,6 +25,7 @@ STYLE = (
 .pairsim-card table{border-collapse:collapse;margin:4px 0;font-size:12px}
 .pairsim-card th{font-weight:600;border-bottom:1px solid var(--jp-border-color1,#8888)}
 .pairsim-card td,.pairsim-card th{padding:2px 12px 2px 4px;text-align:right;vertical-align:top;white-space:nowrap}
+.pairsim-card th{vertical-align:bottom;white-space:normal}
 .pairsim-card td{font-variant-numeric:tabular-nums}
 .pairsim-card td.text,.pairsim-card th.text{text-align:left}
 .pairsim-card td.long{white-space:normal}
@@ -92,7 +93,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, most: int = 
     """A table of at most so many rows; says how many are left out. Numbers stand to the right, text to the left."""
     rows = list(rows)
     sides = [_side([row[k] for row in rows]) for k in range(len(head))]
-    top = "".join(f"<th{side}>{escape(name)}</th>" for side, name in zip(sides, head, strict=True))
+    names = [escape(name).replace("_", "_<wbr>") for name in head]
+    top = "".join(f"<th{side}>{name}</th>" for side, name in zip(sides, names, strict=True))
     body = "".join(
         "<tr>" + "".join(f"<td{side}>{_cell(x)}</td>" for side, x in zip(sides, row, strict=True)) + "</tr>"
         for row in rows[:most]
