@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pairsim.markup import Number, line, money, page, table
+from pairsim.markup import Number, amount, line, money, page, table
 from pairsim.palette import INK_STYLE
 
 if TYPE_CHECKING:
@@ -40,6 +40,6 @@ def _trades(result: "Result") -> str:
 def _cell(name: str, value: object) -> object:
     if not isinstance(value, float):
         return value
-    if name == "profit":
-        return money(value)
+    if name in ("profit", "fees"):
+        return money(value) if name == "profit" else amount(value)
     return Number(f"{100 * value:,.2f} %") if name == "profit_share" else float(f"{value:.8g}")
