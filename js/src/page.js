@@ -1,4 +1,4 @@
-// What all views of a page share: one beat for drawing, one for acknowledgements and age, one eye on the theme.
+// What all views of a page share: turns for drawing, one beat for acknowledgements and age, one eye on the theme.
 // Each view's code is a module of its own (anywidget loads it from a blob), so what is shared hangs on the window.
 
 import { pressed } from "./keys.js";
@@ -17,6 +17,9 @@ class Page {
     this.had = new Map(); // kernel -> { model, have: {id: sequence}, at }
     this.beat = 0;
     this.frame = 0;
+    const { port1, port2 } = new MessageChannel(); // a task at once, where a timer may wait for 4 ms
+    port1.onmessage = () => this.drawSome(0);
+    this.turn = () => port2.postMessage(null);
     this.themes = () => {
       for (const wait of [0, 300]) setTimeout(() => this.views.forEach((view) => view.themed()), wait);
     };
@@ -47,26 +50,37 @@ class Page {
     clearInterval(this.beat);
   }
 
-  /** Let a view draw in one of the next animation frames, unless nobody can see it. */
+  /**
+   * Let a view draw soon, unless nobody can see it: in a task of its own, so that neither a frame is late because several
+   * views draw in it, nor one of them left for the next; or in an animation frame, if that comes first, as when one
+   * scrolls, or when the view must rest.
+   */
   draw(view) {
     if (document.hidden) return;
     this.queue.add(view);
-    this.frame ||= requestAnimationFrame((now) => this.drawSome(now));
+    if (view.notBefore <= performance.now()) this.turn();
+    this.nextFrame();
   }
 
-  drawSome(now) {
-    this.frame = 0;
-    const end = performance.now() + BUDGET_MS;
+  nextFrame() {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.drawSome(BUDGET_MS);
+    });
+  }
+
+  drawSome(budget) {
+    const end = performance.now() + budget;
     for (const view of [...this.queue]) {
-      if (now < view.notBefore) continue;
-      this.queue.delete(view);
       const begun = performance.now();
+      if (begun < view.notBefore) continue;
+      this.queue.delete(view);
       view.drawNow();
-      const took = performance.now() - begun;
-      view.notBefore = now + Math.max(FRAME_MS, SHARE * took);
-      if (performance.now() > end) break;
+      const now = performance.now();
+      view.notBefore = begun + Math.max(FRAME_MS, SHARE * (now - begun));
+      if (now >= end) break;
     }
-    if (this.queue.size && !document.hidden) this.frame = requestAnimationFrame((at) => this.drawSome(at));
+    if (this.queue.size && !document.hidden) this.nextFrame();
   }
 
   /** Tell the kernel what a stream has: at once when it begins, else for all streams together every two seconds. */

@@ -180,6 +180,32 @@ def test_views_flushed_together_come_in_one_message(blank: BlankPage) -> None:
     assert "2.5" in shown[1].root().locator(".ps-readout").inner_text()
 
 
+def test_views_of_one_message_are_drawn_without_waiting_for_a_frame(blank: BlankPage) -> None:
+    views = [_tiles(), _candles(30), _tiles()]
+    shown = [blank.show(view) for view in views]
+    for each in shown:
+        each.settle()
+    blank.page.evaluate(
+        """() => {
+            window.requestAnimationFrame = () => 1;
+            const shared = Object.getOwnPropertySymbols(window).find((s) => s.description.startsWith("pairsim.views."));
+            const never = { get: () => 0, set: () => {} }; // rests after a drawing
+            for (const view of window[shared].views) Object.defineProperty(view, "notBefore", never);
+        }"""
+    )
+    views[0].update({"equity": (6.0, "", "")})
+    views[1].append([START + 30 * 10**9], [[2.0, 3.0, 1.0, 2.5, 1.0]], {"sma": [1.5]})
+    views[2].update({"equity": (7.0, "", "")})
+    for each in shown:
+        each.send()
+    for view in views:
+        blank.page.wait_for_function(
+            "([id, sequence]) => document.querySelector(`[data-output='${id}'] > *`).dataset.sequence === sequence",
+            arg=[view._options["id"], str(view._delivery.sequence)],
+            polling=20,
+        )
+
+
 def test_a_page_loaded_again_has_what_came_meanwhile(blank: BlankPage) -> None:
     view = _candles(30)
     shown = blank.show(view)
