@@ -3,7 +3,7 @@
 import { AXIS, Range, airy, extent, labels, options, paths, picture, roomFor, rowAt, uPlot } from "./chart.js";
 import { lineColor } from "./colors.js";
 import { csv, digitsFor, iso, number, time } from "./numbers.js";
-import { h } from "./shell.js";
+import { h, unhurried } from "./shell.js";
 
 const PRICE_HEIGHT = 300;
 const PANE_HEIGHT = 96;
@@ -46,7 +46,11 @@ class Store {
   put(header, { time: times, candles, mark_time, mark_price, mark_side, ...lines }) {
     const kept = rowAt(this.time, this.time.length, times[0] ?? Infinity);
     const cut = Math.max(0, kept + times.length - this.window);
-    const renew = (column, added) => column.splice(0, column.length, ...column.slice(Math.min(cut, kept), kept), ...added);
+    const renew = (column, added) => {
+      column.length = kept;
+      column.push(...added);
+      column.splice(0, cut);
+    };
     renew(this.time, times);
     this.rows.forEach((column, k) => renew(column, Array.from(times, (_, i) => candles[i * 5 + k])));
     this.lines.forEach((column, k) => renew(column, lines[`line${k}`]));
@@ -71,6 +75,7 @@ class Painter {
     const { shell, store } = this;
     this.dispose();
     this.builtFor = store.version;
+    this.read = unhurried(() => this.readout(this.charts[0]));
     this.readoutEl = h("span", "ps-readout", { "aria-live": "off" });
     shell.slot.replaceChildren(this.readoutEl);
     shell.body.replaceChildren();
@@ -141,7 +146,7 @@ class Painter {
       });
     });
     this.shell.body.toggleAttribute("data-empty", n === 0);
-    this.readout(this.charts[0]);
+    this.read();
   }
 
   drawCandles(u) {
@@ -239,6 +244,7 @@ class Painter {
   }
 
   readout(u) {
+    if (!u) return;
     const { time: times, rows, lines, panes } = this.store;
     const pointed = u.cursor.left >= 0 ? u.cursor.idx : null;
     const i = pointed ?? times.length - 1;

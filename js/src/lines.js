@@ -5,10 +5,9 @@ import { lineColor, lineDash } from "./colors.js";
 import { History } from "./history.js";
 import { csv, digitsFor, iso, number, time } from "./numbers.js";
 import { Raster } from "./raster.js";
-import { h } from "./shell.js";
+import { h, unhurried } from "./shell.js";
 
 const IN_HEAD = 8;
-const LEGEND_MS = 240; // the eye reads no faster
 const HEIGHT = 240;
 
 class Store {
@@ -46,7 +45,6 @@ class Painter {
     this.raster = new Raster();
     this.hidden = new Set();
     this.builtFor = -1;
-    this.legendAt = 0;
     if (given.unit) shell.title.dataset.unit = given.unit;
     shell.root.style.setProperty("--ps-height", `${HEIGHT}px`);
   }
@@ -55,6 +53,7 @@ class Painter {
     const { shell, store } = this;
     this.dispose();
     this.builtFor = store.version;
+    this.read = unhurried(() => this.readout());
     this.many = store.series.length > IN_HEAD;
     this.plot = h("div", "ps-plot");
     this.legend = h("div", this.many ? "ps-legend ps-list" : "ps-legend", { role: "group", "aria-label": "series" });
@@ -137,7 +136,7 @@ class Painter {
       this.u.setScale("y", { min: y[0], max: y[1] });
     });
     this.shell.body.toggleAttribute("data-empty", n === 0);
-    if (performance.now() > this.legendAt) this.readout();
+    this.read();
   }
 
   /** All lines as pixels: there are more points than a stroke can have. */
@@ -163,8 +162,7 @@ class Painter {
 
   /** Values under the pointer, or the last ones. */
   readout() {
-    if (!this.u) return;
-    this.legendAt = performance.now() + LEGEND_MS;
+    if (!this.u || this.builtFor !== this.store.version) return;
     const { history } = this.store;
     const pointed = this.u.cursor.left >= 0 ? this.u.cursor.idx : null;
     const row = pointed ?? history.count - 1;
@@ -181,7 +179,7 @@ class Painter {
   }
 
   themed() {
-    this.legendAt = 0;
+    this.readout();
   }
 
   dispose() {

@@ -114,6 +114,16 @@ def test_two_charts_side_by_side_stand_level_though_one_legend_is_longer(blank: 
     assert not blank.errors
 
 
+def test_the_legend_ends_with_the_last_values_however_soon_they_follow_others(blank: BlankPage) -> None:
+    view = LineView(["total"], title="Equity")
+    shown = blank.show(view)
+    for i in range(3):
+        view.append(_times(i, 1), [i + 0.25])
+        shown.send()
+        shown.settle()
+    shown.root().locator(".ps-legend", has_text="2.25").wait_for()
+
+
 def _rows_of_ink(shown: object, share: float) -> list[int]:
     """Pixels of the plot that bear a line's colour in the column at this share of its width; 0 is the top."""
     return shown.root().evaluate(  # type: ignore[attr-defined, no-any-return]
