@@ -4,8 +4,8 @@
 
 Each load runs ten times a second from a plain thread of the kernel. Kernel and browser are measured from outside by
 their processor time, bytes as they reach the page's socket with all that Jupyter adds, latency from the kernel's clock
-to the end of the drawing. "First" counts from run-all to the first drawing, "reload" from when a reloaded page has its
-kernel until all stands there again.
+to the end of the drawing, and to the animation frame after it, the first that can show it. "First" counts from run-all
+to the first drawing, "reload" from when a reloaded page has its kernel until all stands there again.
 """
 
 import argparse
@@ -125,18 +125,22 @@ _SHOW = "for part in parts: display(part.view)"
 _BEGIN = "every_100_ms(lambda: step(parts))"
 
 _COUNT = """() => {
-    window.frames_seen = 0; window.delays = [];
+    window.frames_seen = 0; window.delays = []; window.shown = [];
     const beat = () => { window.frames_seen++; window.beating = requestAnimationFrame(beat); };
     beat();
     window.watcher = new MutationObserver((all) => {
         for (const { target, attributeName } of all)
-            if (attributeName === "data-latency") window.delays.push(Number(target.dataset.latency));
+            if (attributeName === "data-latency") {
+                const [drawn, at] = [Number(target.dataset.latency), performance.now()];
+                window.delays.push(drawn);
+                requestAnimationFrame(() => window.shown.push(drawn + performance.now() - at));
+            }
     });
     for (const el of document.querySelectorAll(".pairsim")) window.watcher.observe(el, { attributes: true });
 }"""
 _COUNTED = """() => {
     cancelAnimationFrame(window.beating); window.watcher.disconnect();
-    return [window.frames_seen, window.delays];
+    return [window.frames_seen, window.delays, window.shown];
 }"""
 _DRAWN = "() => [...document.querySelectorAll('.pairsim')].map((el) => +el.dataset.drawn)"
 
@@ -227,19 +231,20 @@ def _measure(opened: Any, lab: Lab, name: str, load: str, seconds: float) -> dic
     heap, memory, before = _heap(page), kernel[0].memory_info().rss / 1e6, page.evaluate(_DRAWN)
     page.evaluate(_COUNT)
     used, browsed = _rates(page, seconds, kernel, _browser_processes())
-    (frames, delays), after = page.evaluate(_COUNTED), page.evaluate(_DRAWN)
+    (frames, delays, shown), after = page.evaluate(_COUNTED), page.evaluate(_DRAWN)
     grown, kept = _heap(page) - heap, kernel[0].memory_info().rss / 1e6 - memory
     blocked = _blocked(tab)
     whole = _reloaded(tab, views)
     tab.run("running.clear()")
     context.close()
-    p50, p95 = (sorted(delays)[int(len(delays) * share)] for share in (0.5, 0.95))
+    drawn, seen = (" / ".join(f"{sorted(ms)[int(len(ms) * q)]:.0f}" for q in (0.5, 0.95)) for ms in (delays, shown))
     return {
         "load": name,
         "first": f"{first:.1f} s",
         "kernel CPU": f"{100 * used:.1f} % (idle {100 * idle:.1f})",
         "bytes an update": f"{statistics.median(sockets.sizes):,.0f}",
-        "latency p50 / p95": f"{p50:.0f} / {p95:.0f} ms",
+        "latency p50 / p95, drawn": f"{drawn} ms",
+        "shown": f"{seen} ms",
         "drawn a second": f"{min(b - a for a, b in zip(before, after)) / seconds:.1f}",
         "page frames a second": f"{frames / seconds:.0f}",
         "browser CPU": f"{100 * browsed:.0f} %",
