@@ -1,7 +1,6 @@
 """The journal's rows as polars frames. Pure: frames in, frames out; the only module of the store that imports polars.
 
-Integers become the user's words and floats here: a quantity is units / 10**scale, a time Datetime ns UTC. What one
-looks for stands in the first four columns and in the last four: polars shows these of a wide frame in a terminal.
+Integers become the user's words and floats here: a quantity is units / 10**scale, a time Datetime ns UTC.
 """
 
 from collections.abc import Sequence
@@ -62,7 +61,11 @@ def orders(
         "trader",
         _word("side", _SIDES),
         _word("type", {kind.value: kind.name for kind in OrderType}),
+        _quantity("quantity"),
         "limit_price",
+        _word("status", {status.value: status.name for status in Status}, _status()),
+        _quantity("filled").alias("filled_quantity"),
+        "average_price",
         "reason",
         "client_order_id",
         "stop_price",
@@ -81,10 +84,6 @@ def orders(
         "cash",
         "equity",
         "portfolio_sequence",
-        _quantity("quantity"),
-        _quantity("filled").alias("filled_quantity"),
-        "average_price",
-        _word("status", {status.value: status.name for status in Status}, _status()),
     )
 
 
@@ -97,6 +96,10 @@ def fills(fills: pl.DataFrame, orders: pl.DataFrame, markets: pl.DataFrame, trad
         "symbol",
         "trader",
         _word("side", _SIDES),
+        _quantity("quantity"),
+        "price",
+        _money("fee"),
+        _word("liquidity", {kind.value: kind.name for kind in Liquidity}),
         "client_order_id",
         "trade_id",
         _money("notional"),
@@ -104,10 +107,6 @@ def fills(fills: pl.DataFrame, orders: pl.DataFrame, markets: pl.DataFrame, trad
         _time("wall_ns").alias("wall_time"),
         "order_id",
         "run",
-        _word("liquidity", {kind.value: kind.name for kind in Liquidity}),
-        _quantity("quantity"),
-        "price",
-        _money("fee"),
     )
 
 

@@ -60,10 +60,10 @@ class Reader:
         Returns
         -------
         timestamp (feed time of the decision), symbol, trader, side (BUY, SELL), type (MARKET, LIMIT, STOP, STOP_LOSS,
-        TAKE_PROFIT), limit_price, reason (the last one given), client_order_id, stop_price, stop_loss, take_profit,
-        expires, wall_time, order_id, parent_order_id, run, n, signal and what the evaluation had read:
-        position_quantity, position_average_price, position_pending, cash, equity, portfolio_sequence; last what became
-        of it: quantity, filled_quantity, average_price (of its fills), status (FIX words).
+        TAKE_PROFIT), quantity, limit_price, status (FIX words), filled_quantity, average_price (of its fills), reason
+        (the last one given), client_order_id; then stop_price, stop_loss, take_profit, expires, wall_time, order_id,
+        parent_order_id, run, n, signal and what the evaluation had read: position_quantity, position_average_price,
+        position_pending, cash, equity, portfolio_sequence.
         """
         from pairsim.store import frames
 
@@ -74,8 +74,8 @@ class Reader:
 
         Returns
         -------
-        timestamp (feed time: the open of the candle that matched), symbol, trader, side, client_order_id, trade_id,
-        notional, late, wall_time, order_id, run, liquidity (TAKER, MAKER), quantity, price, fee.
+        timestamp (feed time: the open of the candle that matched), symbol, trader, side, quantity, price, fee,
+        liquidity (TAKER, MAKER), client_order_id, trade_id; then notional, late, wall_time, order_id, run.
         """
         from pairsim.store import frames
 

@@ -93,13 +93,22 @@ def test_orders_and_fills_agree(run):
     assert joined.filter(pl.col("quantity_filled").is_null())["filled_quantity"].unique().to_list() in ([0.0], [])
     assert orders["client_order_id"].is_unique().all()
     assert fills["trade_id"].is_unique().all()
-    assert {
+    assert orders.columns[:12] == [
         "timestamp", "symbol", "trader", "side", "type", "quantity", "limit_price", "status", "filled_quantity",
         "average_price", "reason", "client_order_id",
-    } <= set(orders.columns)  # fmt: skip
-    assert {
-        "timestamp", "symbol", "trader", "side", "quantity", "price", "fee", "liquidity", "client_order_id", "trade_id",
-    } <= set(fills.columns)  # fmt: skip
+    ]  # fmt: skip
+    assert fills.columns[:10] == [
+        "timestamp",
+        "symbol",
+        "trader",
+        "side",
+        "quantity",
+        "price",
+        "fee",
+        "liquidity",
+        "client_order_id",
+        "trade_id",
+    ]
 
 
 def test_a_fill_comes_after_the_latency_at_the_open_of_a_candle(run):

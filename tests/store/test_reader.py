@@ -82,20 +82,10 @@ def fill_up(journal):
 # -- columns ---------------------------------------------------------------------------------------------------------
 
 
-def test_frames_have_the_promised_columns(reader):
-    assert ORDERS.items() <= dict(reader.orders().schema).items()
-    assert FILLS.items() <= dict(reader.fills().schema).items()
+def test_frames_have_the_promised_columns_in_order(reader):
+    assert dict(list(reader.orders().schema.items())[: len(ORDERS)]) == ORDERS
+    assert dict(list(reader.fills().schema.items())[: len(FILLS)]) == FILLS
     assert dict(reader.equity().schema) == {"timestamp": TIME, "equity": pl.Float64}
-
-
-def test_what_one_looks_for_is_what_a_terminal_shows(journal, reader):
-    fill_up(journal)
-    with pl.Config(tbl_width_chars=240):
-        orders, fills = str(reader.orders()), str(reader.fills())
-    for name in ("timestamp", "symbol", "trader", "side", "quantity", "filled_quantity", "average_price", "status"):
-        assert f" {name} " in orders, name
-    for name in ("timestamp", "symbol", "trader", "side", "liquidity", "quantity", "price", "fee"):
-        assert f" {name} " in fills, name
 
 
 def test_an_empty_frame_has_the_types_of_a_full_one(journal, reader):
