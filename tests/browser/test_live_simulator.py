@@ -287,6 +287,7 @@ def test_a_notebook_that_is_closed_and_opened_again_shows_the_run_whole(tab: Tab
     tab.page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     tab.page.on("pageerror", lambda error: errors.append(str(error)))
     rows, seen = orders(tab), tmp_path / "seen"
+    seen.touch()
     tab.run(
         "import pathlib, threading, time\n"
         "def watch(views=Out[2].views.values(), go_on=threading.Event()):\n"
