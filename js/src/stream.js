@@ -101,7 +101,7 @@ export class Stream {
     try {
       this.model.send(content, undefined, buffers);
     } catch (error) {
-      this.fail(error);
+      console.debug("pairsim: the kernel cannot be told", error); // it has ended, or the notebook is being closed
     }
   }
 
